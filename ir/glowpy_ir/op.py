@@ -100,6 +100,10 @@ class Primitive(Op):
         """The type of the result, or of each result; or TypeMismatch."""
         raise NotImplementedError
 
+    def margins(self, index: int, *operands: TensorType) -> tuple[tuple[int, int], ...]:
+        """How many zeros must lie around operand ``index``: (before, after) for each dimension, or () for none."""
+        return ()
+
     def evaluate(self, *operands: Any, **_: Any) -> Array | tuple[Array, ...]:
         """The meaning: what every backend must compute, written in NumPy and made to be read."""
         raise NotImplementedError
