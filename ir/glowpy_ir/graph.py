@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -191,17 +191,17 @@ class Builder:
 
     def add(self, op: Op, *inputs: Value, name: str = "") -> Value:
         """The only result of ``op`` at work on ``inputs``."""
-        (value,) = self.add_all(op, *inputs, name=name)
+        (value,) = self.add_all(op, *inputs, names=(name,) if name else ())
         return value
 
-    def add_all(self, op: Op, *inputs: Value, name: str = "") -> tuple[Value, ...]:
-        """The results of ``op`` at work on ``inputs``."""
+    def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
+        """The results of ``op`` at work on ``inputs``, called ``names`` as far as these reach."""
         try:
             types = infer(op, *(value.type for value in inputs))
         except GlowError as error:
             raise error.at(self.origin) from None
-        stem = name or op.name.lower()
-        outputs = tuple(Value(self.graph.fresh_name(stem), type) for type in types)
+        stems = (*names, *(op.name.lower() for _ in types[len(names) :]))
+        outputs = tuple(Value(self.graph.fresh_name(n), t) for n, t in zip(stems, types, strict=False))
         node = Node(op, inputs, outputs, self.origin)
         for value in outputs:
             value.producer = node

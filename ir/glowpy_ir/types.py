@@ -64,7 +64,7 @@ class Kind(Enum):
         return self.dtype.itemsize
 
 
-_DTYPES = {
+_DTYPES: dict[Kind, np.dtype[Any]] = {
     Kind.F64: np.dtype(np.float64),
     Kind.F32: np.dtype(np.float32),
     Kind.F16: np.dtype(np.float16),
@@ -86,7 +86,7 @@ _DTYPES = {
     Kind.BOOL: np.dtype(np.bool_),
     Kind.STRING: np.dtype(np.object_),
 }
-_KINDS = {dtype: kind for kind, dtype in _DTYPES.items()}
+_KINDS: dict[np.dtype[Any], Kind] = {dtype: kind for kind, dtype in _DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,7 @@ class Elementwise(Primitive):
     unless ``result_kind`` says otherwise.
     """
 
-    in_place = (0, 1)
-
-    def infer(self, *operands: TensorType) -> TensorType:
+    def _common(self, *operands: TensorType) -> TensorType:
         kinds = {operand.kind for operand in operands}
         if len(kinds) > 1:
             raise TypeMismatch(f"{self.name}: element kinds differ: {', '.join(map(str, operands))}")
@@ -58,14 +56,16 @@ class Unary(Elementwise):
     in_place = (0,)
 
     def infer(self, input: TensorType) -> TensorType:
-        return super().infer(input)
+        return self._common(input)
 
 
 class Binary(Elementwise):
     """An element-wise primitive of two operands."""
 
+    in_place = (0, 1)
+
     def infer(self, lhs: TensorType, rhs: TensorType) -> TensorType:
-        return super().infer(lhs, rhs)
+        return self._common(lhs, rhs)
 
 
 @dataclass(frozen=True)

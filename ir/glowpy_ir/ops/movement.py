@@ -86,12 +86,16 @@ class Slice(Movement):
 
     def evaluate(self, input: Array) -> Array:
         result = input
-        for axis, (start, extent, step) in enumerate(zip(self.starts, self.shape, self.steps, strict=True)):
+        for axis, (start, extent, step) in enumerate(zip(self.starts, self._extents, self.steps, strict=True)):
             result = np.take(result, start + step * np.arange(extent), axis)
         return result
 
     def restride(self, source: Strided) -> Strided:
-        return source.slice(self.starts, [dim for dim in self.shape if isinstance(dim, int)], self.steps)
+        return source.slice(self.starts, self._extents, self.steps)
+
+    @property
+    def _extents(self) -> list[int]:
+        return [dim for dim in self.shape if isinstance(dim, int)]
 
 
 @dataclass(frozen=True)

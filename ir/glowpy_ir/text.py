@@ -1,0 +1,129 @@
+"""Graphs as text: ``parse(print_graph(g))`` prints as ``g`` again.
+
+A constant is printed with its elements if it is small, else by a digest; ``parse`` then looks that up in the arrays
+it is given.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from glowpy_ir.errors import GlowError, SyntaxFault
+from glowpy_ir.graph import Builder, Graph, Node, Value
+from glowpy_ir.literals import CORE, Vocabulary, read_operator
+from glowpy_ir.types import Array, TensorType
+
+SMALL = 16
+"""Constants of at most so many elements are printed with them."""
+
+
+def digest(array: Array) -> str:
+    """A short name for the content of an array."""
+    return "#" + hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data, digest_size=8).hexdigest()
+
+
+def data_text(array: Array) -> str:
+    """The elements of a small array, or the digest of a large one."""
+    if array.size > SMALL:
+        return digest(array)
+    return repr(np.asarray(array).ravel().tolist())
+
+
+def read_data(text: str, type: TensorType, arrays: Mapping[str, Array]) -> Array:
+    """The array that ``data_text`` printed."""
+    if text.startswith("#"):
+        if text not in arrays:
+            raise SyntaxFault(f"the elements of constant {text} are not at hand")
+        return arrays[text]
+    elements = ast.literal_eval(re.sub(r"\b(inf|nan)\b", r"'\1'", text))
+    return np.array(elements, type.kind.dtype).reshape(type.extents)
+
+
+def print_graph(graph: Graph) -> str:
+    return "\n".join(_lines(graph)) + "\n"
+
+
+def _lines(graph: Graph) -> Iterator[str]:
+    yield f"graph {graph.name} {{"
+    for value in graph.inputs:
+        yield f"  {value} = placeholder {value.type}"
+    for constant in graph.constants:
+        yield f"  {constant} = constant {constant.type} {data_text(constant.data)}"
+    for node in graph.nodes:
+        yield f"  {node_text(node)}"
+    outputs = zip(graph.output_names, graph.outputs, strict=True)
+    yield f"  return {', '.join(f'{name} = {value}' for name, value in outputs)}"
+    yield "}"
+
+
+def node_text(node: Node) -> str:
+    """``%y = Op(%x) attribute=value : type``"""
+    operands = ", ".join(map(str, node.inputs))
+    results = ", ".join(map(str, node.outputs))
+    types = ", ".join(str(value.type) for value in node.outputs)
+    return f"{results} = {node.op.name}({operands}){node.op.attribute_text()} : {types}"
+
+
+def parse(text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None) -> Graph:
+    """The graph that ``text`` describes; SyntaxFault, with the line, if it describes none."""
+    lines = [line.split("//")[0].strip() for line in text.strip().splitlines()]
+    header = re.fullmatch(r"graph (\S+) \{", lines[0]) if lines else None
+    if header is None:
+        raise SyntaxFault(f"expected 'graph NAME {{', found {lines[0] if lines else ''!r}")
+    graph = Graph(header[1])
+    values: dict[str, Value] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            _parse_line(line, graph, values, vocabulary, arrays or {})
+        except (KeyError, ValueError, SyntaxFault) as error:
+            reason = f"no value %{error.args[0]}" if isinstance(error, KeyError) else str(error)
+            raise SyntaxFault(f"line {number}: {line!r}: {reason}") from None
+        except GlowError as error:
+            error.add_note(f"line {number}: {line!r}")
+            raise
+    return graph
+
+
+def _parse_line(
+    line: str, graph: Graph, values: dict[str, Value], vocabulary: Vocabulary, arrays: Mapping[str, Array]
+) -> None:
+    builder = Builder(graph)
+    if line in ("", "}"):
+        return
+    if line.startswith("return"):
+        for name, value in re.findall(r"(\S+) = %([^\s,]+)", line):
+            graph.set_output(name, values[value])
+        return
+    left, _, right = line.partition(" = ")
+    names = [name.strip().removeprefix("%") for name in left.split(",")]
+    kind, _, rest = right.partition(" ")
+    if kind == "placeholder":
+        values[names[0]] = builder.placeholder(names[0], TensorType.parse(rest))
+    elif kind == "constant":
+        type_text, _, data = rest.partition(" ")
+        type = TensorType.parse(type_text)
+        values[names[0]] = builder.constant(read_data(data, type, arrays), names[0], type)
+    else:
+        _parse_node(names, right, builder, values, vocabulary)
+
+
+def _parse_node(
+    names: list[str], text: str, builder: Builder, values: dict[str, Value], vocabulary: Vocabulary
+) -> None:
+    match = re.fullmatch(r"(\w+)\(((?:%[^,()\s]+(?:, )?)*)\)(.*) : (.+)", text)
+    if match is None:
+        raise ValueError("expected 'Op(%operands) attribute=value : type'")
+    op = read_operator(match[1] + match[3], vocabulary)
+    inputs = (values[name] for name in re.findall(r"%([^,\s]+)", match[2]))
+    outputs = builder.add_all(op, *inputs, names=names)
+    if len(outputs) != len(names):
+        raise ValueError(f"{op.name} makes {len(outputs)} results, not {len(names)}")
+    inferred = ", ".join(str(value.type) for value in outputs)
+    if inferred != match[4]:
+        raise ValueError(f"{op.name} makes {inferred}, not {match[4]}")
+    values.update(zip(names, outputs, strict=True))
