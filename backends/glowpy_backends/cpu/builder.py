@@ -117,8 +117,6 @@ class Builder:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        optional = target.triple.startswith(("x86_64", "i686", "wasm"))
-        self._fused = not optional or "+fma" in target.features.split(",")
         self._lines: list[str] = []
         self._declarations: dict[str, str] = {}
         self._block = ""
@@ -155,7 +153,7 @@ class Builder:
         self._declarations[name] = f"declare {result} @{name}({', '.join(map(str, parameters))})"
 
     def call(self, name: str, arguments: Sequence[Ssa], result: Type = VOID, flags: str = "") -> Ssa:
-        """A call of a function that the module defines or declares; no value comes back if ``result`` is VOID."""
+        """A call of a function that the module defines or declares; no value comes back of a VOID one."""
         text = f"call {flags}{' ' if flags else ''}{result} @{name}({', '.join(a.typed for a in arguments)})"
         if result is VOID:
             self.emit(text)
@@ -200,9 +198,7 @@ class Builder:
         self._lines.append(f"{label}:")
         self._block = label
 
-    def loop(
-        self, start: Index, stop: Index, step: int, body: Body, carried: Sequence[Ssa] = ()
-    ) -> list[Ssa]:
+    def loop(self, start: Index, stop: Index, step: int, body: Body, carried: Sequence[Ssa] = ()) -> list[Ssa]:
         """Runs ``body`` for ``start, start + step, …`` below ``stop``; gives the values last carried.
 
         The test stands at the bottom: bounds of run time promise at least one round. Known bounds may be
@@ -324,7 +320,9 @@ class Builder:
 
     def fma(self, a: Ssa, b: Ssa, c: Ssa) -> Ssa:
         """``a * b + c``, with a single rounding where the target has the instruction."""
-        if self._fused:
+        if not a.type.is_float:
+            return self.op("add", self.op("mul", a, b), c)
+        if self.target.has_fma:
             return self.intrinsic("fma", a, b, c, flags="contract")
         return self.op("fadd", self.op("fmul", a, b), c)
 
@@ -342,6 +340,10 @@ class Builder:
     def lane(self, vector: Ssa, number: int) -> Ssa:
         """One lane of a vector as a scalar."""
         return self.value(f"extractelement {vector.typed}, i32 {number}", vector.type.scalar)
+
+    def insert(self, vector: Ssa, scalar: Ssa, number: int) -> Ssa:
+        """The vector with one lane replaced."""
+        return self.value(f"insertelement {vector.typed}, {scalar.typed}, i32 {number}", vector.type)
 
     # Memory
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I8, I16, I32, I64, Type
 from glowpy_ir.types import Kind
+
+ELEMENTS: Mapping[Kind, Type] = {
+    Kind.F64: F64,
+    Kind.F32: F32,
+    Kind.F16: F16,
+    Kind.BF16: BF16,
+    Kind.I64: I64,
+    Kind.I32: I32,
+    Kind.I16: I16,
+    Kind.I8: I8,
+    Kind.U64: I64,
+    Kind.U32: I32,
+    Kind.U16: I16,
+    Kind.U8: I8,
+    Kind.BOOL: I8,
+}
+"""The LLVM type of one element in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +39,19 @@ class View:
     strides: tuple[int, ...]
 
     @classmethod
-    def dense(cls, kind: Kind, shape: tuple[int, ...]) -> View:
+    def dense(cls, kind: Kind, shape: Sequence[int]) -> View:
         """The last dimension is contiguous, and nothing lies between rows."""
         strides: list[int] = []
         size = 1
         for extent in reversed(shape):
             strides.insert(0, size)
             size *= extent
-        return cls(kind, shape, tuple(strides))
+        return cls(kind, tuple(shape), tuple(strides))
+
+    @property
+    def element(self) -> Type:
+        return ELEMENTS[self.kind]
+
+    def displacement(self, index: Sequence[int]) -> int:
+        """The distance in elements from the first element to the one at ``index``."""
+        return sum(i * stride for i, stride in zip(index, self.strides, strict=True))
