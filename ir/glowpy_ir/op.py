@@ -116,6 +116,10 @@ class Movement(Primitive):
         """The result as a view of ``source``; None if no strides can say it."""
         raise NotImplementedError
 
+    def inverse(self, source: TensorType) -> Movement | None:
+        """The movement that makes ``source`` of the result again; None if elements were left out or repeated."""
+        return None
+
 
 class Emitter(Protocol[T]):
     """Applies operators to things: to values of a graph, to types, or to arrays."""

@@ -46,6 +46,9 @@ class Reshape(Movement):
     def restride(self, source: Strided) -> Strided | None:
         return source.reshape([dim for dim in self.shape if isinstance(dim, int)])
 
+    def inverse(self, source: TensorType) -> Reshape:
+        return Reshape(source.shape)
+
 
 @dataclass(frozen=True)
 class Transpose(Movement):
@@ -63,6 +66,9 @@ class Transpose(Movement):
 
     def restride(self, source: Strided) -> Strided:
         return source.permute(self.order)
+
+    def inverse(self, source: TensorType) -> Transpose:
+        return Transpose(tuple(self.order.index(i) for i in range(source.rank)))
 
 
 @dataclass(frozen=True)

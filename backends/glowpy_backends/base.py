@@ -1,0 +1,109 @@
+"""What a backend is, and how one is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from glowpy_ir.errors import Unsupported, UsageError
+from glowpy_ir.literals import CORE, Vocabulary
+from glowpy_ir.op import Composite, Op, Primitive
+from glowpy_ir.program import Program
+from glowpy_ir.rewrite import Pass
+from glowpy_ir.strided import Strided
+from glowpy_ir.types import Array, TensorType
+
+
+@dataclass(frozen=True)
+class BackendOptions:
+    """What a user may choose about the generated code; a backend refuses what it does not know."""
+
+    threads: int | None = None
+    """How many threads work on one inference; None: as many as there are cores that this process may use."""
+    target: str | None = None
+    """The instruction set to generate code for; None: the one of this machine."""
+    exact: bool = False
+    """Use no algorithm that rounds worse than the definition (no Winograd with tiles of four)."""
+    flush_denormals: bool = False
+    """Treat numbers below the normal range as zero; faster on data that has many of them."""
+    cache: Path | None = None
+    """The folder of the object cache; None: the user's."""
+
+
+class Executable(Protocol):
+    """A compiled program; several threads may run it at once."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name, for inputs by name whose types have been checked."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what ``Backend.load`` needs into an existing folder."""
+        ...
+
+    def listing(self, kind: str) -> str:
+        """The generated code as text, of a ``kind`` such as llvm or asm; UsageError if there is none."""
+        ...
+
+
+class Backend:
+    """Turns a program whose buffers have addresses into something that runs.
+
+    What a method here answers holds for a backend that implements every primitive and nothing else.
+    """
+
+    name: str
+    vocabulary: Vocabulary = CORE
+    """The classes that may stand in the text of its graphs and programs."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        self.options = options
+
+    @property
+    def threads(self) -> int:
+        """How many threads one inference may use: scratch memory is for so many."""
+        return 1
+
+    def passes(self) -> tuple[Pass, ...]:
+        """What it does to a lowered graph before element-wise operators are fused."""
+        return ()
+
+    def keeps(self, op: Composite) -> bool:
+        """Whether it has a kernel for a composite operator, which then is not lowered."""
+        return False
+
+    def fuses(self, head: Primitive) -> bool:
+        """Whether its kernel for ``head`` takes element-wise operators as an epilogue."""
+        return False
+
+    def accepts(self, op: Op, index: int, layout: Strided) -> bool:
+        """Whether operand ``index`` of ``op`` may lie like this; results are counted -1, -2, …"""
+        return True
+
+    def scratch_bytes(self, op: Primitive, *operands: TensorType) -> int:
+        """How much memory of its own ``op`` needs while it runs, for all threads together."""
+        return 0
+
+    def check(self, program: Program) -> None:
+        """Raise Unsupported, or Findings, if it cannot compile the program."""
+
+    def compile(self, program: Program) -> Executable:
+        """Code for a program whose activations have their addresses."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path, options: BackendOptions) -> Executable:
+        """What ``Executable.save`` wrote, ready to run."""
+        raise Unsupported(f"programs of the backend '{cls.name}' cannot be loaded; compile the model again")
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The installed backend of this name; other distributions may bring their own. UsageError if there is none."""
+    found = {entry.name: entry for entry in entry_points(group="glowpy.backends")}
+    if name not in found:
+        raise UsageError(f"no backend '{name}'; installed: {', '.join(sorted(found))}")
+    loaded: type[Backend] = found[name].load()
+    return loaded

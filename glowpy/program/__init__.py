@@ -1,0 +1,1 @@
+"""From the graph to a program with addresses, one step a file."""

@@ -1,0 +1,159 @@
+"""Programs as text: ``parse_program(print_program(p))`` prints as ``p`` again.
+
+An instruction is ``Op @out %y, @in %x, @in %w, @scratch %s attribute=value``; where a result is written over an input,
+``@inout`` stands at the result's place and ``_`` at the input's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from glowpy_ir.errors import SyntaxFault
+from glowpy_ir.literals import CORE, Reader, Vocabulary, read_operator
+from glowpy_ir.op import Movement, Primitive, literal
+from glowpy_ir.program import (
+    Activation,
+    Buffer,
+    Compute,
+    Input,
+    Instruction,
+    Output,
+    Program,
+    Storage,
+    View,
+    Weight,
+    ZeroHalo,
+)
+from glowpy_ir.text import data_text, read_data
+from glowpy_ir.types import Array, TensorType
+
+
+def print_program(program: Program) -> str:
+    return "\n".join(_lines(program)) + "\n"
+
+
+def _lines(program: Program) -> Iterator[str]:
+    yield f"program {program.name} {{"
+    for buffer in program.buffers():
+        yield f"  {buffer} = {_declaration(buffer)}"
+    for instruction in program.instructions:
+        yield f"  {instruction_text(instruction)}"
+    yield f"}} arena {program.arena}" if program.arena is not None else "}"
+
+
+def _declaration(buffer: Buffer) -> str:
+    match buffer:
+        case Input():
+            return f"input {buffer.type}"
+        case Output():
+            return f"output {buffer.type}"
+        case Weight():
+            return f"weight {buffer.type} {data_text(buffer.data)}"
+        case Activation():
+            halo = f" halo={literal(buffer.halo)}" if buffer.halo else ""
+            at = f" at={buffer.offset}" if buffer.offset is not None else ""
+            return f"activation {buffer.type}{halo}{at}"
+        case View():
+            return f"view {buffer.of} {buffer.op.name}{buffer.op.attribute_text()} : {buffer.type}"
+    raise TypeError(buffer)
+
+
+def instruction_text(instruction: Instruction) -> str:
+    """One instruction as it stands in printed programs."""
+    if isinstance(instruction, ZeroHalo):
+        return f"zero_halo @out {instruction.buffer}"
+    outputs = [f"@inout {b}" if b in instruction.inputs else f"@out {b}" for b in instruction.outputs]
+    inputs = ["_" if b in instruction.outputs else f"@in {b}" for b in instruction.inputs]
+    scratch = [f"@scratch {instruction.scratch}"] if instruction.scratch else []
+    op = instruction.op
+    return f"{op.name} {', '.join((*outputs, *inputs, *scratch))}{op.attribute_text()}"
+
+
+def parse_program(
+    text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None
+) -> Program:
+    """The program that ``text`` describes; SyntaxFault, with the line, if it describes none."""
+    lines = [line.split("//")[0].strip() for line in text.strip().splitlines()]
+    header = re.fullmatch(r"program (\S+) \{", lines[0]) if lines else None
+    if header is None:
+        raise SyntaxFault(f"expected 'program NAME {{', found {lines[0] if lines else ''!r}")
+    program = Program(header[1])
+    buffers: dict[str, Buffer] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            if end := re.fullmatch(r"\}(?: arena (\d+))?", line):
+                program.arena = int(end[1]) if end[1] else None
+            elif declaration := re.fullmatch(r"%(\S+) = (\w+) (.*)", line):
+                name, kind, rest = declaration.groups()
+                buffers[name] = _parse_buffer(name, kind, rest, program, buffers, vocabulary, arrays or {})
+            elif line:
+                program.instructions.append(_parse_instruction(line, buffers, vocabulary))
+        except (KeyError, ValueError, SyntaxFault) as error:
+            reason = f"no buffer %{error.args[0]}" if isinstance(error, KeyError) else str(error)
+            raise SyntaxFault(f"line {number}: {line!r}: {reason}") from None
+    return program
+
+
+def _parse_buffer(
+    name: str,
+    kind: str,
+    rest: str,
+    program: Program,
+    buffers: Mapping[str, Buffer],
+    vocabulary: Vocabulary,
+    arrays: Mapping[str, Array],
+) -> Buffer:
+    head, _, tail = rest.partition(" ")
+    match kind:
+        case "input":
+            program.inputs.append(buffer := Input(name, TensorType.parse(rest)))
+            return buffer
+        case "output":
+            program.outputs.append(result := Output(name, TensorType.parse(rest)))
+            return result
+        case "weight":
+            type = TensorType.parse(head)
+            program.weights.append(weight := Weight(name, type, data=read_data(tail, type, arrays)))
+            return weight
+        case "activation":
+            found = Reader(tail, vocabulary).arguments("")
+            return Activation(name, TensorType.parse(head), found.get("halo", ()), found.get("at"))
+        case "view":
+            text, _, type_text = tail.rpartition(" : ")
+            op = read_operator(text, vocabulary)
+            if not isinstance(op, Movement):
+                raise SyntaxFault(f"{op.name} makes no view")
+            return View(name, TensorType.parse(type_text), buffers[head.removeprefix("%")], op)
+    raise SyntaxFault(f"no kind of buffer is called {kind!r}")
+
+
+_OPERAND = re.compile(r"(@in|@out|@inout|@scratch) %([^,\s]+)|(_)")
+
+
+def _parse_instruction(line: str, buffers: Mapping[str, Buffer], vocabulary: Vocabulary) -> Instruction:
+    name, _, rest = line.partition(" ")
+    operands: list[re.Match[str]] = []
+    position = 0
+    while found := _OPERAND.match(rest, position):
+        operands.append(found)
+        position = found.end()
+        if not rest.startswith(", ", position):
+            break
+        position += 2
+    listed = [(m[1] or "_", buffers[m[2]] if m[2] else None) for m in operands]
+    outputs = tuple(b for access, b in listed if access in ("@out", "@inout") and b)
+    if name == "zero_halo":
+        (storage,) = outputs
+        if not isinstance(storage, Storage):
+            raise SyntaxFault(f"{storage} has no halo of its own")
+        return ZeroHalo(storage)
+    over = iter([b for access, b in listed if access == "@inout" and b])
+    inputs = tuple(b or next(over) for access, b in listed if access in ("@in", "_"))
+    scratch = [b for access, b in listed if access == "@scratch"]
+    op = read_operator(f"{name} {rest[position:]}", vocabulary)
+    if not isinstance(op, Primitive):
+        raise SyntaxFault(f"{op.name} is no primitive")
+    if scratch and not isinstance(scratch[0], Activation):
+        raise SyntaxFault(f"{scratch[0]} is no scratch memory")
+    return Compute(op, outputs, inputs, scratch[0] if scratch else None)  # type: ignore[arg-type]
