@@ -1,0 +1,94 @@
+"""A builder that computes at once what works on small constants, so that shape arithmetic never enters the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from glowpy.onnx.symbolic import DimArray, all_known, apply_to_dims
+from glowpy_ir.dims import Dim
+from glowpy_ir.errors import BadModel, GlowError, Origin
+from glowpy_ir.evaluate import apply
+from glowpy_ir.graph import Builder, Constant, Graph, Value
+from glowpy_ir.infer import infer
+from glowpy_ir.op import Op
+from glowpy_ir.types import TensorType
+
+LIMIT = 1 << 16
+"""What has more elements is left to the compiler's own constant folding."""
+
+TRACKED_LIMIT = 1 << 10
+"""The most elements of an array of dimensions."""
+
+
+class FoldingBuilder(Builder):
+    """A builder that folds small constants, and follows arrays of dimensions through the graph."""
+
+    def __init__(self, graph: Graph, origin: Origin | None = None, tracked: dict[Value, DimArray] | None = None):
+        super().__init__(graph, origin=origin)
+        self._tracked: dict[Value, DimArray] = {} if tracked is None else tracked
+
+    def at(self, origin: Origin) -> FoldingBuilder:
+        """A builder for another node of the same import."""
+        return FoldingBuilder(self.graph, origin, self._tracked)
+
+    def dims_of(self, value: Value) -> tuple[Dim, ...] | None:
+        """The elements of ``value`` if they are dimensions that are known, as numbers or as expressions."""
+        array = self._as_dims(value)
+        return None if array is None else tuple(array.ravel())
+
+    def track(self, value: Value, dims: Sequence[Dim] | DimArray) -> None:
+        """Note that the elements of ``value`` are these dimensions."""
+        array = np.empty(value.type.extents, object)
+        array[...] = np.asarray(dims, object).reshape(array.shape)
+        self._tracked[value] = array
+
+    def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
+        """As any builder; but constants if all ``inputs`` are known and small."""
+        try:
+            types = infer(op, *(value.type for value in inputs))
+            known = [value for value in inputs if isinstance(value, Constant)]
+            if len(known) == len(inputs) and _is_small(types) and _is_small([value.type for value in inputs]):
+                return self._compute(op, known, types, names)
+        except GlowError as error:
+            raise error.at(self.origin) from None
+        dims = self._follow(op, inputs, types)
+        if dims is not None and all_known(dims):
+            stem = names[0] if names else op.name.lower()
+            return (self.constant(dims.astype(types[0].kind.dtype), stem),)
+        results = super().add_all(op, *inputs, names=names)
+        if dims is not None:
+            self._tracked[results[0]] = dims
+        return results
+
+    def _compute(
+        self, op: Op, inputs: Sequence[Constant], types: Sequence[TensorType], names: Sequence[str]
+    ) -> tuple[Value, ...]:
+        try:
+            with np.errstate(all="ignore"):
+                arrays = apply(op, *(value.data for value in inputs))
+        except (ArithmeticError, IndexError, ValueError, TypeError) as error:
+            operands = ", ".join(str(value.type) for value in inputs)
+            raise BadModel(f"{op.name} of constants {operands} cannot be computed: {error}") from None
+        stems = (*names, *(op.name.lower() for _ in types[len(names) :]))
+        return tuple(self.constant(np.asarray(a), stem) for a, stem in zip(arrays, stems, strict=True))
+
+    def _follow(self, op: Op, inputs: Sequence[Value], types: Sequence[TensorType]) -> DimArray | None:
+        if len(types) != 1 or not any(value in self._tracked for value in inputs):
+            return None
+        if not types[0].is_static or types[0].count > TRACKED_LIMIT:
+            return None
+        operands = [array for value in inputs if (array := self._as_dims(value)) is not None]
+        return apply_to_dims(op, *operands) if len(operands) == len(inputs) else None
+
+    def _as_dims(self, value: Value) -> DimArray | None:
+        if isinstance(value, Constant) and value.type.kind.is_integer and value.data.size <= TRACKED_LIMIT:
+            array = np.empty(value.data.shape, object)
+            array[...] = np.array(value.data.tolist(), object).reshape(value.data.shape)
+            return array
+        return self._tracked.get(value)
+
+
+def _is_small(types: Sequence[TensorType]) -> bool:
+    return all(type.is_static for type in types) and sum(type.count for type in types) <= LIMIT
