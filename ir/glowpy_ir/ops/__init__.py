@@ -7,9 +7,9 @@ from dataclasses import is_dataclass
 from types import ModuleType
 
 from glowpy_ir.op import Op
-from glowpy_ir.ops import elementwise, fused, movement
+from glowpy_ir.ops import convolution, elementwise, fused, linear, movement, pooling
 
-FAMILIES: tuple[ModuleType, ...] = (elementwise, movement, fused)
+FAMILIES: tuple[ModuleType, ...] = (elementwise, movement, linear, convolution, pooling, fused)
 
 
 def operators_in(*modules: ModuleType) -> Mapping[str, type[Op]]:

@@ -1,0 +1,79 @@
+"""Conversion from one element kind to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from glowpy_ir.errors import UsageError
+from glowpy_ir.ops.elementwise import Unary, widened
+from glowpy_ir.types import Array, Kind, TensorType
+
+EIGHT_BIT_FLOATS = frozenset({Kind.F8E4M3FN, Kind.F8E4M3FNUZ, Kind.F8E5M2, Kind.F8E5M2FNUZ})
+
+
+@dataclass(frozen=True)
+class Cast(Unary):
+    """The elements as elements of kind ``to`` (ONNX Cast)
+
+    - To floats: rounded to the nearest, of two the even one. What is too large becomes infinite; in 8-bit floats the
+      largest number instead, or, without ``saturate``, infinite or NaN as the kind has it.
+    - Floats to integers: rounded toward zero; what is out of range becomes the nearest number in it, and NaN zero.
+    - Integers to integers: the low bits are kept.
+    - To booleans: whether the element is not zero.
+    - To and from strings: decimal notation; UsageError for a string that is no number.
+    """
+
+    to: Kind
+    saturate: bool = True
+    kinds = frozenset(Kind)
+
+    def result_kind(self, kind: Kind) -> Kind:
+        return self.to
+
+    def evaluate(self, input: Array) -> Array:
+        source = TensorType.of(input).kind
+        if source is Kind.STRING and self.to is not Kind.STRING:
+            input = _numbers(input, self.to)
+            source = TensorType.of(input).kind
+        with np.errstate(all="ignore"):
+            match self.to:
+                case _ if source is self.to:
+                    return input
+                case Kind.STRING:
+                    return widened(input).astype(np.str_).astype(object)
+                case Kind.BOOL:
+                    return np.asarray(widened(input) != 0)
+                case _ if source.is_float and self.to.is_integer:
+                    return _to_integers(widened(input), self.to)
+                case _ if self.to in EIGHT_BIT_FLOATS:
+                    return self._to_eight_bits(input.astype(np.float32))
+                case _:
+                    return input.astype(self.to.dtype)
+
+    def _to_eight_bits(self, input: Array) -> Array:
+        limit = float(ml_dtypes.finfo(self.to.dtype).max)
+        return (np.clip(input, -limit, limit) if self.saturate else input).astype(self.to.dtype)
+
+
+def _to_integers(input: Array, to: Kind) -> Array:
+    limits = ml_dtypes.iinfo(to.dtype)
+    too_small, too_large = input <= float(limits.min), input >= float(limits.max)
+    inside = np.where(too_small | too_large | np.isnan(input), 0, input)
+    via: Any = np.uint64 if to is Kind.U64 else np.int64
+    return np.select([too_small, too_large], [via(limits.min), via(limits.max)], inside.astype(via)).astype(to.dtype)
+
+
+def _numbers(input: Array, to: Kind) -> Array:
+    def number(text: str) -> float:
+        try:
+            return int(text) if to.is_integer else float(text)
+        except ValueError:
+            raise UsageError(f"cannot cast {text!r} to {to.value}: it is no number") from None
+
+    kind = to if to.is_integer else Kind.F64
+    flat = [number(str(text)) for text in input.ravel()]
+    return np.array(flat, kind.dtype).reshape(input.shape)
