@@ -14,7 +14,7 @@ from glowpy_ir.op import Composite, Op, Primitive
 from glowpy_ir.program import Program
 from glowpy_ir.rewrite import Pass
 from glowpy_ir.strided import Strided
-from glowpy_ir.types import Array, TensorType
+from glowpy_ir.types import Array
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ class Backend:
     def __init__(self, options: BackendOptions) -> None:
         self.options = options
 
-    @property
-    def threads(self) -> int:
-        """How many threads one inference may use: scratch memory is for so many."""
-        return 1
-
     def passes(self) -> tuple[Pass, ...]:
         """What it does to a lowered graph before element-wise operators are fused."""
         return ()
@@ -82,10 +77,6 @@ class Backend:
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
         """Whether operand ``index`` of ``op`` may lie like this; results are counted -1, -2, …"""
         return True
-
-    def scratch_bytes(self, op: Primitive, *operands: TensorType) -> int:
-        """How much memory of its own ``op`` needs while it runs, for all threads together."""
-        return 0
 
     def check(self, program: Program) -> None:
         """Raise Unsupported, or Findings, if it cannot compile the program."""

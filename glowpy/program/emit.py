@@ -24,7 +24,7 @@ from glowpy_ir.program import (
     View,
     Weight,
 )
-from glowpy_ir.types import Kind, TensorType
+from glowpy_ir.types import TensorType
 
 
 def emit_program(graph: Graph, backend: Backend) -> Program:
@@ -103,10 +103,8 @@ class Emission:
     def _compute(
         self, op: Primitive, outputs: tuple[Buffer, ...], inputs: tuple[Buffer, ...], node: Node | None
     ) -> None:
-        nbytes = self.backend.scratch_bytes(op, *(buffer.type for buffer in inputs))
-        scratch = self._activation("scratch", TensorType(Kind.U8, (nbytes,))) if nbytes else None
         origin = node.origin if node else None
-        self.program.instructions.append(Compute(op, outputs, inputs, scratch, origin))
+        self.program.instructions.append(Compute(op, outputs, inputs, origin=origin))
 
     def _store(self, value: Value, source: Buffer, node: Node) -> None:
         target = self._activation(value.name, value.type)

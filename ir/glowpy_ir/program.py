@@ -106,6 +106,11 @@ class Activation(Storage):
 
 
 @dataclass(eq=False)
+class Scratch(Storage):
+    """Memory for the length of one instruction, once for each thread that works on it; not in the arena."""
+
+
+@dataclass(eq=False)
 class View(Buffer):
     """A buffer that lies in another one."""
 
@@ -197,7 +202,7 @@ class Compute:
     op: Primitive
     outputs: tuple[Buffer, ...]
     inputs: tuple[Buffer, ...]
-    scratch: Activation | None = None
+    scratch: Scratch | None = None
     origin: Origin | None = None
 
     @property

@@ -20,6 +20,7 @@ from glowpy_ir.program import (
     Instruction,
     Output,
     Program,
+    Scratch,
     Storage,
     View,
     Weight,
@@ -54,6 +55,8 @@ def _declaration(buffer: Buffer) -> str:
             halo = f" halo={literal(buffer.halo)}" if buffer.halo else ""
             at = f" at={buffer.offset}" if buffer.offset is not None else ""
             return f"activation {buffer.type}{halo}{at}"
+        case Scratch():
+            return f"scratch {buffer.type}"
         case View():
             return f"view {buffer.of} {buffer.op.name}{buffer.op.attribute_text()} : {buffer.type}"
     raise TypeError(buffer)
@@ -119,6 +122,8 @@ def _parse_buffer(
         case "activation":
             found = Reader(tail, vocabulary).arguments("")
             return Activation(name, TensorType.parse(head), found.get("halo", ()), found.get("at"))
+        case "scratch":
+            return Scratch(name, TensorType.parse(rest))
         case "view":
             text, _, type_text = tail.rpartition(" : ")
             op = read_operator(text, vocabulary)
@@ -154,6 +159,7 @@ def _parse_instruction(line: str, buffers: Mapping[str, Buffer], vocabulary: Voc
     op = read_operator(f"{name} {rest[position:]}", vocabulary)
     if not isinstance(op, Primitive):
         raise SyntaxFault(f"{op.name} is no primitive")
-    if scratch and not isinstance(scratch[0], Activation):
-        raise SyntaxFault(f"{scratch[0]} is no scratch memory")
-    return Compute(op, outputs, inputs, scratch[0] if scratch else None)  # type: ignore[arg-type]
+    own = scratch[0] if scratch else None
+    if own is not None and not isinstance(own, Scratch):
+        raise SyntaxFault(f"{own} is no scratch memory")
+    return Compute(op, outputs, inputs, own)
