@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from glowpy_backends.cpu.emit import emit_object
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.link import link
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.types import Kind
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
@@ -77,7 +79,7 @@ def run(kernel: Kernel, target: Target, operands: Sequence[Operand | Array], cal
     scratch = aligned(kernel.scratch_bytes // 4 + 16, fill=np.nan)
     pointers = [o.pointer if isinstance(o, Operand) else o.ctypes.data for o in operands]
     cuts = [kernel.units * i // calls for i in range(calls + 1)]
-    for begin, end in reversed(list(zip(cuts, cuts[1:], strict=False))):
+    for begin, end in reversed(list(pairwise(cuts))):
         function(*pointers, scratch.ctypes.data, begin, end)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from cpu.native import TARGETS, WIDTHS, Operand, block_channels, run, unblock_channels
+from numpy.typing import NDArray
+
 from glowpy_backends.cpu.builder import Builder, Ssa, zero
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels.convolution import Convolution, convolution, halo, pack_weights, tiling_of
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_ir.types import Kind
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import llvmlite
 import llvmlite.binding as llvm
 
-VERSION = f"{llvmlite.__version__} {llvm.llvm_version_info} topdown O3 pic 1"
+VERSION = f"{llvmlite.__version__} {llvm.llvm_version_info} topdown nolsr O3 pic 1"
 """All that shapes the code besides the IR and the machine; part of every key in the object cache."""
 
 
@@ -67,6 +67,9 @@ def _initialize() -> None:
     llvm.initialize_all_asmprinters()
     # The default, scheduling from both ends, spills accumulators of unrolled register tiles.
     llvm.set_option("glowpy", "-misched-prera-direction=topdown")
+    # Loop strength reduction gives each row of a register tile its own pointer, more than there are registers;
+    # kernels carry their pointers themselves.
+    llvm.set_option("glowpy", "-disable-lsr")
 
 
 def _key(machine: Machine) -> NamedMachine:

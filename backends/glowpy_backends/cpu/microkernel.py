@@ -58,26 +58,34 @@ def accumulate(
     if len(reductions) > 1:
         outer, *inner = reductions
 
-        def level(i: Index, carried: list[Ssa]) -> list[Ssa]:
-            deeper_left = b.gep(left, b.mul(i, outer.left), tile.type.scalar)
-            deeper_right = b.gep(right, b.mul(i, outer.right), tile.type.scalar)
-            return accumulate(b, tile, deeper_left, deeper_right, carried, inner, unroll, streams)
+        def level(_: Index, carried: list[Ssa]) -> list[Ssa]:
+            here, panel, *partial = carried
+            partial = accumulate(b, tile, here, panel, partial, inner, unroll, streams)
+            return [*_advance(b, tile, here, panel, outer, 1), *partial]
 
-        return b.loop(0, outer.extent, 1, level, sums)
+        return b.loop(0, outer.extent, 1, level, [left, right, *sums])[2:]
 
-    (inner_most,) = reductions
-    extent = inner_most.extent
+    (innermost,) = reductions
+    extent = innermost.extent
     if not isinstance(extent, int):
         raise TypeError("the innermost extent of a reduction is known when code is generated")
     whole = extent - extent % unroll
 
     def round(k: Index, carried: list[Ssa]) -> list[Ssa]:
+        here, panel, *partial = carried
         for stream in streams:
-            _prefetch(b, stream, left if stream.left else right, k, unroll, tile.type)
-        return _steps(b, tile, left, right, carried, inner_most, k, unroll)
+            _prefetch(b, stream, left if stream.left else right, b.div(k, unroll), tile.type)
+        partial = _steps(b, tile, here, panel, partial, innermost, unroll)
+        return [*_advance(b, tile, here, panel, innermost, unroll), *partial]
 
-    sums = b.loop(0, whole, unroll, round, sums)
-    return _steps(b, tile, left, right, list(sums), inner_most, whole, extent - whole)
+    left, right, *sums = b.loop(0, whole, unroll, round, [left, right, *sums])
+    return _steps(b, tile, left, right, list(sums), innermost, extent - whole)
+
+
+def _advance(b: Builder, tile: RegisterTile, left: Ssa, right: Ssa, reduction: Reduction, steps: int) -> list[Ssa]:
+    """Pointers are carried, not computed from counters: LLVM then keeps one register for each operand."""
+    element = tile.type.scalar
+    return [b.gep(left, steps * reduction.left, element), b.gep(right, steps * reduction.right, element)]
 
 
 def _steps(
@@ -87,13 +95,10 @@ def _steps(
     right: Ssa,
     sums: list[Ssa],
     reduction: Reduction,
-    k: Index,
     count: int,
 ) -> list[Ssa]:
-    """``count`` steps of the innermost reduction in straight-line code, from step ``k`` on."""
+    """``count`` steps of the innermost reduction in straight-line code."""
     element, lanes = tile.type.scalar, tile.type.lanes
-    left = b.gep(left, b.mul(k, reduction.left), element)
-    right = b.gep(right, b.mul(k, reduction.right), element)
     for u in range(count):
         vectors = [
             b.load(b.gep(right, u * reduction.right + j * lanes, element), tile.type) for j in range(tile.vectors)
@@ -106,8 +111,8 @@ def _steps(
     return sums
 
 
-def _prefetch(b: Builder, stream: Stream, start: Ssa, k: Index, unroll: int, type: Type) -> None:
-    line = b.mul(b.div(k, unroll), stream.per_round)
+def _prefetch(b: Builder, stream: Stream, start: Ssa, round: Index, type: Type) -> None:
+    line = b.mul(round, stream.per_round)
     first = b.gep(start, b.add(stream.offset, b.mul(line, stream.spacing)), type.scalar)
     for number in range(stream.per_round):
         b.prefetch(b.gep(first, number * stream.spacing, type.scalar), stream.locality)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from glowpy_backends.cpu.builder import Builder, Index
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
@@ -15,7 +17,6 @@ from glowpy_backends.cpu.panels import Nest, Product, panels_of, product_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Problem, Tiling, choose, tile_rows
 from glowpy_backends.cpu.view import View
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ def pack_weights(weights: NDArray[Any], spec: Convolution, tiling: Tiling) -> ND
                 channel = group * group_in - first
                 rows = slice(start - block * spec.lanes, stop - block * spec.lanes)
                 panel[rows, channel : channel + group_in] = weights[start:stop]
-        whole = window.channels - window.channels % spec.in_lanes
-        blocked = panel[:, :whole].reshape(panel.shape[0], -1, spec.in_lanes, *spec.kernel)
+        lanes = spec.in_lanes if spec.in_lanes > 1 else window.channels
+        whole = window.channels - window.channels % lanes
+        blocked = panel[:, :whole].reshape(panel.shape[0], -1, lanes, *spec.kernel)
         parts.append(blocked.transpose(1, 3, 4, 2, 0).reshape(-1))
         parts.append(panel[:, whole:].transpose(2, 3, 1, 0).reshape(-1))
     return np.concatenate(parts)
@@ -167,10 +169,7 @@ def tiling_of(spec: Convolution, target: Target) -> Tiling:
         taps=spec.kernel[0] * spec.kernel[1],
         right_bytes=spec.out_channels * group_in * spec.kernel[0] * spec.kernel[1] * spec.image.kind.nbytes,
     )
-    tiling = choose(problem, target)
-    if spec.in_lanes == 1:
-        return replace(tiling, k_block=0, unroll=spec.kernel[1] if spec.kernel[1] <= 8 else 4, prefetch_left=False)
-    return tiling
+    return choose(problem, target)
 
 
 def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
@@ -196,20 +195,22 @@ def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
 
 
 def _nests(spec: Convolution, channels: int) -> tuple[Nest, ...]:
-    """The whole blocks of input channels, then the channels of a last block that is not full."""
+    """The whole blocks of input channels, then a last block that is not full; planar channels are one block."""
     height, width = spec.kernel
     _, per_block, per_row, per_column = spec.image.strides[:4]
     per_row, per_column = per_row * spec.dilations[0], per_column * spec.dilations[1]
 
-    def nest(blocks: int, deep: int, first: int) -> Nest:
+    def nest(blocks: int, deep: int, first: int, step: int) -> Nest:
         walk = (
             Reduction(blocks, per_block, height * width * deep * spec.lanes),
             Reduction(height, per_row, width * deep * spec.lanes),
             Reduction(width, per_column, deep * spec.lanes),
+            Reduction(deep, step, spec.lanes),
         )
-        inner = () if spec.in_lanes == 1 else (Reduction(deep, 1, spec.lanes),)
-        return Nest(first * per_block, first * height * width * spec.in_lanes * spec.lanes, (*walk, *inner))
+        return Nest(first * per_block, first * height * width * spec.in_lanes * spec.lanes, walk)
 
+    if spec.in_lanes == 1:
+        return (nest(1, channels, 0, per_block),)
     whole, rest = divmod(channels, spec.in_lanes)
-    nests = [nest(whole, spec.in_lanes, 0)] if whole else []
-    return tuple([*nests, nest(1, rest, whole)] if rest else nests)
+    nests = [nest(whole, spec.in_lanes, 0, 1)] if whole else []
+    return tuple([*nests, nest(1, rest, whole, 1)] if rest else nests)
