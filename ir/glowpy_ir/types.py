@@ -63,6 +63,15 @@ class Kind(Enum):
     def nbytes(self) -> int:
         return self.dtype.itemsize
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest finite number, exactly: ints for integer kinds."""
+        if self is Kind.BOOL:
+            return 0, 1
+        number: Any = float if self.is_float else int
+        limits = (ml_dtypes.finfo if self.is_float else ml_dtypes.iinfo)(self.dtype)
+        return number(limits.min), number(limits.max)
+
 
 _DTYPES: dict[Kind, np.dtype[Any]] = {
     Kind.F64: np.dtype(np.float64),

@@ -7,14 +7,44 @@ from dataclasses import is_dataclass
 from types import ModuleType
 
 from glowpy_ir.op import Op
-from glowpy_ir.ops import convolution, elementwise, fused, linear, movement, pooling
+from glowpy_ir.ops import (
+    activation,
+    convert,
+    convolution,
+    elementwise,
+    functions,
+    fused,
+    linear,
+    logic,
+    movement,
+    normalization,
+    pooling,
+    reduction,
+    remainder,
+    softmax,
+)
 
-FAMILIES: tuple[ModuleType, ...] = (elementwise, movement, linear, convolution, pooling, fused)
+FAMILIES: tuple[ModuleType, ...] = (
+    elementwise,
+    functions,
+    remainder,
+    logic,
+    convert,
+    activation,
+    reduction,
+    softmax,
+    normalization,
+    movement,
+    linear,
+    convolution,
+    pooling,
+    fused,
+)
 
 
 def operators_in(*modules: ModuleType) -> Mapping[str, type[Op]]:
-    """The operators that these modules declare, by name."""
-    return {
+    """The operators that these modules declare, by name; a class that others extend is none."""
+    found = {
         name: item
         for module in modules
         for name, item in vars(module).items()
@@ -23,6 +53,8 @@ def operators_in(*modules: ModuleType) -> Mapping[str, type[Op]]:
         and is_dataclass(item)
         and item.__module__ == module.__name__
     }
+    extended = {base for item in found.values() for base in item.__mro__[1:]}
+    return {name: item for name, item in found.items() if item not in extended}
 
 
 ALL: Mapping[str, type[Op]] = operators_in(*FAMILIES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from glowpy_ir.errors import UsageError
@@ -13,6 +12,7 @@ from glowpy_ir.ops.elementwise import Unary, widened
 from glowpy_ir.types import Array, Kind, TensorType
 
 EIGHT_BIT_FLOATS = frozenset({Kind.F8E4M3FN, Kind.F8E4M3FNUZ, Kind.F8E5M2, Kind.F8E5M2FNUZ})
+FOUR_BIT_INTEGERS = frozenset({Kind.I4, Kind.U4})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Cast(Unary):
     def result_kind(self, kind: Kind) -> Kind:
         return self.to
 
-    def evaluate(self, input: Array) -> Array:
+    def evaluate(self, *operands: Array) -> Array:
+        (input,) = operands
         source = TensorType.of(input).kind
         if source is Kind.STRING and self.to is not Kind.STRING:
             input = _numbers(input, self.to)
@@ -43,6 +44,8 @@ class Cast(Unary):
             match self.to:
                 case _ if source is self.to:
                     return input
+                case _ if source in FOUR_BIT_INTEGERS:  # NumPy converts them to and from few others
+                    return self.evaluate(input.astype(np.int8))
                 case Kind.STRING:
                     return widened(input).astype(np.str_).astype(object)
                 case Kind.BOOL:
@@ -51,20 +54,22 @@ class Cast(Unary):
                     return _to_integers(widened(input), self.to)
                 case _ if self.to in EIGHT_BIT_FLOATS:
                     return self._to_eight_bits(input.astype(np.float32))
+                case _ if self.to in FOUR_BIT_INTEGERS:
+                    return input.astype(np.int64).astype(self.to.dtype)
                 case _:
                     return input.astype(self.to.dtype)
 
     def _to_eight_bits(self, input: Array) -> Array:
-        limit = float(ml_dtypes.finfo(self.to.dtype).max)
-        return (np.clip(input, -limit, limit) if self.saturate else input).astype(self.to.dtype)
+        return (np.clip(input, *self.to.limits) if self.saturate else input).astype(self.to.dtype)
 
 
 def _to_integers(input: Array, to: Kind) -> Array:
-    limits = ml_dtypes.iinfo(to.dtype)
-    too_small, too_large = input <= float(limits.min), input >= float(limits.max)
+    low, high = to.limits
+    too_small, too_large = input <= float(low), input >= float(high)
     inside = np.where(too_small | too_large | np.isnan(input), 0, input)
     via: Any = np.uint64 if to is Kind.U64 else np.int64
-    return np.select([too_small, too_large], [via(limits.min), via(limits.max)], inside.astype(via)).astype(to.dtype)
+    chosen: Array = np.select([too_small, too_large], [via(low), via(high)], inside.astype(via))
+    return chosen.astype(to.dtype)
 
 
 def _numbers(input: Array, to: Kind) -> Array:

@@ -162,18 +162,7 @@ class Div(Binary):
         if lhs.dtype.kind == "f":
             return np.divide(lhs, rhs)
         rounded_up = (np.remainder(lhs, rhs) != 0) & ((lhs < 0) != (rhs < 0))
-        return np.floor_divide(lhs, rhs) + rounded_up.astype(lhs.dtype)
-
-
-@dataclass(frozen=True)
-class Remainder(Binary):
-    """What is left of ``lhs`` after division by ``rhs``, with the sign of ``lhs`` (ONNX Mod with fmod=1).
-
-    Where ``rhs`` is zero the result is NaN, of integers zero.
-    """
-
-    def compute(self, lhs: Array, rhs: Array) -> Array:
-        return np.fmod(lhs, rhs)
+        return np.asarray(np.floor_divide(lhs, rhs) + rounded_up.astype(lhs.dtype))
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ class Sigmoid(Function):
     """``1 / (1 + exp(-input))``, the logistic function (ONNX Sigmoid)"""
 
     def compute(self, input: Array) -> Array:
-        return np.reciprocal(1 + np.exp(-input))
+        return np.asarray(1 / (1 + np.exp(-input)))
 
 
 @dataclass(frozen=True)
@@ -203,4 +203,4 @@ class Erf(Function):
     """``2 / sqrt(π)`` times the integral of ``exp(-t²)`` from 0 to ``input``, the error function (ONNX Erf)"""
 
     def compute(self, input: Array) -> Array:
-        return np.frompyfunc(math.erf, 1, 1)(input)  # type: ignore[no-any-return]
+        return np.asarray(np.frompyfunc(math.erf, 1, 1)(input))

@@ -17,10 +17,8 @@ from glowpy_ir.ops.elementwise import (
     FLOATS,
     INTEGERS,
     NUMBERS,
-    Add,
     Binary,
     Elementwise,
-    Remainder,
     Unary,
     broadcast_shapes,
     scalar,
@@ -167,21 +165,6 @@ class Select(Elementwise):
 
     def compute(self, condition: Array, lhs: Array, rhs: Array) -> Array:
         return np.where(condition, lhs, rhs)
-
-
-@dataclass(frozen=True)
-class Mod(Composite):
-    """What is left of ``lhs`` after division by ``rhs``, with the sign of ``rhs`` (ONNX Mod with fmod=0)
-
-    Where ``rhs`` is zero the result is NaN, of integers zero. A result of zero may have either sign.
-    """
-
-    def expand(self, e: Emitter[T], lhs: T, rhs: T) -> T:
-        remainder = e.add(Remainder(), lhs, rhs)
-        zero = scalar(e, 0, lhs)
-        signs_differ = e.add(Xor(), e.add(Less(), remainder, zero), e.add(Less(), rhs, zero))
-        is_wrong = e.add(And(), signs_differ, e.add(Not(), e.add(Equal(), remainder, zero)))
-        return e.add(Select(), is_wrong, e.add(Add(), remainder, rhs), remainder)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""Softmax and its relatives: numbers along an axis become weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.op import Composite, Emitter, T
+from glowpy_ir.ops.elementwise import Div, Sub
+from glowpy_ir.ops.functions import Exp, Log
+from glowpy_ir.ops.logic import Equal
+from glowpy_ir.ops.reduction import ArgMax, ReduceMax, ReduceSum, cast, wide
+
+
+@dataclass(frozen=True)
+class Softmax(Composite):
+    """``exp(input - m) / sum(exp(input - m))`` with the maximum m along ``axis``, so that nothing overflows.
+
+    In f32 for half-precision floats (ONNX Softmax).
+    """
+
+    axis: int
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        powers = e.add(Exp(), _below_maximum(e, input, self.axis))
+        total = e.add(ReduceSum((self.axis,)), powers)
+        return cast(e, e.add(Div(), powers, total), e.type_of(input).kind)
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Composite):
+    """``input - m - log(sum(exp(input - m)))`` with the maximum m along ``axis`` (ONNX LogSoftmax)
+
+    In f32 for half-precision floats.
+    """
+
+    axis: int
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        distance = _below_maximum(e, input, self.axis)
+        total = e.add(ReduceSum((self.axis,)), e.add(Exp(), distance))
+        return cast(e, e.add(Sub(), distance, e.add(Log(), total)), e.type_of(input).kind)
+
+
+@dataclass(frozen=True)
+class Hardmax(Composite):
+    """1 at the first largest element along ``axis``, else 0 (ONNX Hardmax)"""
+
+    axis: int
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        type = e.type_of(input)
+        length, trailing = type.with_shape(type.shape[self.axis]).count, type.rank - self.axis - 1
+        positions = e.constant(np.arange(length, dtype=np.int64).reshape(length, *[1] * trailing))
+        return cast(e, e.add(Equal(), e.add(ArgMax(self.axis), input), positions), type.kind)
+
+
+def _below_maximum(e: Emitter[T], input: T, axis: int) -> T:
+    type = e.type_of(input)
+    if not type.kind.is_float:
+        raise TypeMismatch(f"softmax takes floats; not {type}")
+    exponent = wide(e, input)
+    return e.add(Sub(), exponent, e.add(ReduceMax((axis,)), exponent))
