@@ -94,6 +94,12 @@ class Tile:
         """What accumulation starts from."""
         return zero(type) if self._start is None else self._load(self._start, delta, count)
 
+    def started(self, value: Ssa, delta: Sequence[int]) -> Ssa:
+        """What accumulation starts from, added to a full vector that was accumulated without it."""
+        if self._start is None:
+            return value
+        return self._builder.op("fadd", self._load(self._start, delta, self._lanes), value)
+
     def finish(self, value: Ssa, delta: Sequence[int], count: int) -> None:
         """Applies the epilogue to an accumulated vector and stores what comes out."""
         b = self._builder

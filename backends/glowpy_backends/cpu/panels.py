@@ -236,7 +236,8 @@ def _streams(
         share = -(-lines // slots)
         offset = b.add(ahead, b.mul(site.slot, share * rounds * line))
         streams.append(Stream(False, offset, line, share, locality=2))
-    if tiling.prefetch_left and rounds and len(nest.reductions) > 1:
+    once = all(reduction.extent == 1 for reduction in nest.reductions[1:-1])
+    if tiling.prefetch_left and rounds and once and len(nest.reductions) > 1:
         share = -(-len(site.tile.rows) // rounds)
         streams.append(Stream(True, nest.reductions[0].left, plan.column, share, locality=3))
     return streams
@@ -290,6 +291,19 @@ def panels_of(blocks: int, limit: int, tail: int, lanes: int) -> Iterator[Panels
             yield Panels(size, blocks - size, 1, tail)
 
 
+def choose_panel(b: Builder, kinds: Sequence[Panels], panel: Index, body: Callable[[Panels, Index], None]) -> None:
+    """Runs ``body`` with the kind of a panel of a group, and its number among those of its kind."""
+    kind, *others = kinds
+    if not others:
+        body(kind, panel if kind.count > 1 else 0)
+        return
+    b.branch(
+        b.less(panel, kind.count),
+        lambda: body(kind, panel if kind.count > 1 else 0),
+        lambda: choose_panel(b, others, b.sub(panel, kind.count), body),
+    )
+
+
 def product_kernel(family: str, product: Product, tiling: Tiling, target: Target) -> Kernel:
     """The product as a kernel; its units are image x row block x panel, panels fastest."""
     images, blocks, height, width, lanes = product.result.shape
@@ -329,16 +343,7 @@ def product_kernel(family: str, product: Product, tiling: Tiling, target: Target
             origin = b.gep(left, inputs, type.scalar)
             sweep(b, plan(kind), tiling, origin, b.gep(right, weights, type.scalar), rows, tile_at, call.scratch)
 
-        def choose(index: int, passed: int) -> None:
-            kind = kinds[index]
-            number = b.sub(within, passed) if kind.count > 1 else 0
-            if index + 1 == len(kinds):
-                panel_of(kind, number)
-                return
-            inside = b.less(within, passed + kind.count)
-            b.branch(inside, lambda: panel_of(kind, number), lambda: choose(index + 1, passed + kind.count))
-
-        choose(0, 0)
+        choose_panel(b, kinds, within, panel_of)
 
     scratch = max(sums_bytes(plan(kind), tiling) for kind in kinds)
     return define_kernel(family, target, 3 + len(product.epilogue.views), images * row_blocks * panels, scratch, unit)

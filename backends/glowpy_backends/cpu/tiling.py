@@ -49,35 +49,31 @@ class Problem:
     height: int
     width: int
     blocks: int
-    """Vectors of output channels that a panel may be cut from."""
+    """Vectors of output channels that panels are cut from."""
     depth: int
-    """Blocks of the reduced dimension."""
-    taps: int
-    """Steps of the kernel window: 9 for 3x3."""
-    right_bytes: int
+    """Rounds of the outermost reduction."""
+    round_bytes: int
+    """What one such round reads of a panel that is one vector wide."""
+
+
+_ROUND_BYTES = 28 << 10
+"""A piece of a panel that stays in the first-level cache (32 KiB) while all pixels use it."""
+_PANEL_BYTES = 64 << 10
+"""A whole panel that is read from the second-level cache without loss."""
+_PIXELS = 256
+"""Pixels that share a panel before the next one: enough to pay for its way from memory."""
 
 
 def choose(problem: Problem, target: Target) -> Tiling:
     """The tiling that measurements of many shapes suggest.
 
-    Wide images keep a few rows in the second-level cache while panels pass over them. On small images the weights
-    outweigh the pixels: there a panel goes through in pieces that stay near while all pixels use them, and each
-    piece fetches the next one.
+    Three vectors (two with 16 registers) need the fewest loads for a multiplication that fit a panel's piece into
+    the first-level cache. A long reduction is cut so that the piece stays there.
     """
-    preferred = 4 if target.registers >= 32 else 2
-    vectors = min(preferred, problem.blocks)
-    if problem.blocks < preferred:
-        vectors = min(2, problem.blocks)
-    rows = tile_rows(target, vectors)
-    if problem.width >= 24:
-        return Tiling(rows, vectors, min(problem.height, 4), prefetch_right=problem.right_bytes > 300_000)
-    if problem.width >= 10:
-        deep = problem.depth >= (32 if problem.blocks >= preferred else 16)
-        k_block = (8 if problem.blocks >= preferred else 4) if deep else 0
-        return Tiling(rows, vectors, problem.height, k_block, prefetch_right=True)
-    if problem.blocks < 3:
-        k_block = 2 if problem.depth >= 8 else 0
-        return Tiling(rows, vectors, problem.height, k_block, prefetch_right=True)
-    vectors = 3 if target.registers >= 32 else 2
-    rows = min(problem.width, tile_rows(target, vectors)) if problem.width > 3 else tile_rows(target, vectors)
-    return Tiling(rows, vectors, problem.height, 1 if problem.taps > 1 else 2, prefetch_right=True)
+    vectors = min(3 if target.registers >= 32 else 2, problem.blocks)
+    rows = min(tile_rows(target, vectors), 12)
+    panel = vectors * problem.round_bytes * problem.depth
+    k_block = max(1, _ROUND_BYTES // (vectors * problem.round_bytes)) if panel > _PANEL_BYTES else 0
+    row_blocks = -(-problem.height // max(1, _PIXELS // problem.width))
+    row_block = -(-problem.height // row_blocks)
+    return Tiling(rows, vectors, row_block, k_block, prefetch_right=True, prefetch_left=True)

@@ -160,14 +160,15 @@ def tiling_of(spec: Convolution, target: Target) -> Tiling:
     _, _, height, width, _ = spec.result.shape
     group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
     if not _Window.of(spec, 1).whole:
-        return Tiling(tile_rows(target, 1), 1, min(height, 8))
+        return Tiling(min(tile_rows(target, 1), 12), 1, min(height, 8))
+    taps = spec.kernel[0] * spec.kernel[1]
+    deep = group_in if spec.in_lanes == 1 else spec.in_lanes
     problem = Problem(
         height=height,
         width=width,
         blocks=-(-group_out // spec.lanes),
-        depth=-(-group_in // spec.in_lanes),
-        taps=spec.kernel[0] * spec.kernel[1],
-        right_bytes=spec.out_channels * group_in * spec.kernel[0] * spec.kernel[1] * spec.image.kind.nbytes,
+        depth=-(-group_in // deep),
+        round_bytes=taps * deep * spec.lanes * spec.result.kind.nbytes,
     )
     return choose(problem, target)
 

@@ -1,0 +1,440 @@
+"""Winograd convolution: 3x3 windows with stride 1 as products of transformed tiles.
+
+F(m x m, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308): a tile ``d``
+of ``a x a`` inputs, ``a = m + 2``, gives ``m x m`` outputs ``Aᵀ [(G g Gᵀ) * (Bᵀ d B)] A``. Summed over channels, each
+of the ``a²`` positions is a matrix product of its own, with 2.25 (m = 2) or 4 (m = 4) times fewer multiplications
+than the definition has. Rounding errors of m = 4 are about 1e-5 of the largest result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, constant, index
+from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
+from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
+from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.microkernel import Reduction
+from glowpy_backends.cpu.panels import Nest, Panels, Sweep, choose_panel, panels_of, sweep
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.tiling import Tiling, tile_rows
+from glowpy_backends.cpu.view import View
+
+_TILES = 28
+"""Tiles that are transformed together: rows enough for the products, few enough for the second-level cache."""
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """A convolution and the size ``m`` of its output tiles, 2 or 4."""
+
+    convolution: Convolution
+    m: int
+
+    @property
+    def a(self) -> int:
+        """The size of an input tile."""
+        return self.m + 2
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tiles down and across the image; the last ones may hang over its edge."""
+        _, _, height, width, _ = self.convolution.result.shape
+        return -(-height // self.m), -(-width // self.m)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Tiles down and across one block of tiles that are transformed together."""
+        down, across = self.grid
+        columns = -(-across // -(-across // (2 * _TILES)))
+        rows = max(1, min(down, _TILES // columns))
+        return -(-down // -(-down // rows)), columns
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Blocks down and across the image; the last ones may have fewer tiles."""
+        (down, across), (rows, columns) = self.grid, self.block
+        return -(-down // rows), -(-across // columns)
+
+
+def tile_size(spec: Convolution) -> int | None:
+    """The ``m`` that suits a convolution; None if the direct form is faster or the only one.
+
+    On small images the transformed weights, 1.8 or 4 times as large, cost more to fetch than is saved.
+    """
+    _, _, height, width, _ = spec.result.shape
+    if spec.kernel != (3, 3) or spec.strides != (1, 1) or spec.dilations != (1, 1) or spec.groups != 1:
+        return None
+    if spec.in_lanes == 1 or spec.in_channels < 16 or spec.out_channels < 32 or min(height, width) < 13:
+        return None
+    return 4 if min(height, width) >= 20 else 2
+
+
+def halo(spec: Winograd) -> tuple[int, int, int, int]:
+    """How many rows or columns outside the image are read, all zero: at the top, left, bottom and right."""
+    top, left = spec.convolution.pads
+    _, _, height, width = spec.convolution.image.shape[:4]
+    down, across = spec.grid
+    return top, left, max(0, down * spec.m + 2 - top - height), max(0, across * spec.m + 2 - left - width)
+
+
+def tiling_of(spec: Winograd, target: Target) -> Tiling:
+    """The tiling of the ``a²`` products."""
+    vectors = min(3 if target.registers >= 32 else 2, spec.convolution.out_blocks)
+    return Tiling(min(tile_rows(target, vectors), 12), vectors, 1, prefetch_right=True, prefetch_left=True)
+
+
+def pack_weights(weights: NDArray[Any], spec: Winograd, tiling: Tiling) -> NDArray[Any]:
+    """``weights[O, C, 3, 3]`` transformed, as ``[panel][a²][C][vectors * lanes]``, flat; computed in float64."""
+    blocks, lanes = spec.convolution.out_blocks, spec.convolution.lanes
+    out_channels, in_channels = weights.shape[:2]
+    g = _WEIGHTS[spec.m]
+    transformed = np.einsum("ai,ocij,bj->aboc", g, weights.astype(np.float64), g, optimize=True)
+    padded = np.zeros((spec.a**2, blocks * lanes, in_channels), weights.dtype)
+    padded[:, :out_channels] = transformed.reshape(spec.a**2, out_channels, in_channels)
+    parts = []
+    for kind in panels_of(blocks, tiling.vectors, lanes, lanes):
+        for number in range(kind.count):
+            first = (kind.block + number * kind.vectors) * lanes
+            parts.append(padded[:, first : first + kind.vectors * lanes].transpose(0, 2, 1).reshape(-1))
+    return np.concatenate(parts)
+
+
+def winograd(spec: Winograd, tiling: Tiling, target: Target) -> Kernel:
+    """The kernel; its operands are the result, the image, the packed weights, and those of the epilogue.
+
+    Its units are image x block of tiles x panel, panels fastest: the inputs of a block are transformed by the first
+    of its units in a call, and wait in the scratch for the others.
+    """
+    conv = spec.convolution
+    kinds = list(panels_of(conv.out_blocks, tiling.vectors, conv.lanes, conv.lanes))
+    panels = sum(kind.count for kind in kinds)
+    down, across = spec.blocks
+    scratch = _Scratch(spec, max(kind.vectors for kind in kinds))
+
+    def unit(b: Builder, call: Call) -> None:
+        result, image, weights, *extra = call.operands
+        output = Output(b, conv.result, result, conv.epilogue, extra, conv.lanes)
+        panel, rest = b.rem(call.unit, panels), b.div(call.unit, panels)
+        number, block = b.div(rest, down * across), b.rem(rest, down * across)
+        site = _Site.of(b, spec, number, b.div(block, across), b.rem(block, across))
+
+        def transform() -> None:
+            _transform_inputs(b, site, scratch, image, call.scratch)
+
+        fresh = b.op("or", call.first, b.compare("eq", index(panel), index(0)))
+        b.branch(fresh, transform)
+
+        def panel_of(kind: Panels, which: Index) -> None:
+            first = b.add(kind.block, b.mul(which, kind.vectors))
+            _multiply(b, scratch, kind, tiling, weights, first, call.scratch)
+            _transform_outputs(b, site, scratch, kind, output, first, call.scratch)
+
+        choose_panel(b, kinds, panel, panel_of)
+
+    operands = 3 + len(conv.epilogue.views)
+    units = conv.result.shape[0] * down * across * panels
+    return define_kernel("winograd", target, operands, units, scratch.size * scratch.type.element_bytes, unit)
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """What a thread keeps of one block of tiles; places are in elements from the start of its scratch.
+
+    First the transformed inputs ``[a²][C/b][tile][b]``, then the products of one panel ``[a²][vectors][tile][b]``,
+    then the outputs ``[m][m][b]`` of one tile that hangs over the image.
+    """
+
+    spec: Winograd
+    vectors: int
+
+    @property
+    def type(self) -> Type:
+        conv = self.spec.convolution
+        return conv.result.element.vector(conv.lanes)
+
+    @property
+    def tiles(self) -> int:
+        rows, columns = self.spec.block
+        return rows * columns
+
+    @property
+    def plane(self) -> int:
+        """One block of channels of all tiles."""
+        return self.tiles * self.type.lanes
+
+    @property
+    def inputs(self) -> int:
+        """One of the ``a²`` positions of all inputs."""
+        return self.spec.convolution.image.shape[1] * self.plane
+
+    @property
+    def products(self) -> int:
+        """Where the products begin."""
+        return self.spec.a**2 * self.inputs
+
+    @property
+    def edge(self) -> int:
+        """Where the outputs of a tile at the edge begin."""
+        return self.products + self.spec.a**2 * self.vectors * self.plane
+
+    @property
+    def size(self) -> int:
+        return self.edge + self.spec.m**2 * self.type.lanes
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A block of tiles of one image: its first tile, and how many tiles it has down and across."""
+
+    spec: Winograd
+    image: Index
+    row: Index
+    column: Index
+    rows: Index
+    columns: Index
+
+    @classmethod
+    def of(cls, b: Builder, spec: Winograd, image: Index, block_row: Index, block_column: Index) -> _Site:
+        def extent(first: Index, size: int, total: int) -> Index:
+            return size if total % size == 0 else b.smaller(size, b.sub(total, first))
+
+        (rows, columns), (down, across) = spec.block, spec.grid
+        row, column = b.mul(block_row, rows), b.mul(block_column, columns)
+        return cls(spec, image, row, column, extent(row, rows, down), extent(column, columns, across))
+
+    def each_tile(self, b: Builder, body: Callable[[Index, Index, Index], None]) -> None:
+        """Runs ``body`` with the row and column of each tile in the image, and its number in the block."""
+
+        def down(i: Index, _: list[Ssa]) -> None:
+            def across(j: Index, _: list[Ssa]) -> None:
+                number = b.add(b.mul(i, self.spec.block[1]), j)
+                body(b.add(self.row, i), b.add(self.column, j), number)
+
+            b.loop(0, self.columns, 1, across)
+
+        b.loop(0, self.rows, 1, down)
+
+
+def _transform_inputs(b: Builder, site: _Site, scratch: _Scratch, image: Ssa, memory: Ssa) -> None:
+    """``Bᵀ d B`` of every tile of the block, for every channel."""
+    spec, conv, type = scratch.spec, scratch.spec.convolution, scratch.type
+    a, element = spec.a, type.scalar
+    per_image, per_block, per_row, per_column, _ = conv.image.strides
+    corner = b.sub(b.mul(site.image, per_image), conv.pads[0] * per_row + conv.pads[1] * per_column)
+    image = b.gep(image, corner, element)
+
+    def channels(c: Index, _: list[Ssa]) -> None:
+        plane = b.gep(image, b.mul(c, per_block), element)
+        place = b.gep(memory, b.mul(c, scratch.plane), element)
+
+        def tile(row: Index, column: Index, number: Index) -> None:
+            pixel = b.add(b.mul(row, spec.m * per_row), b.mul(column, spec.m * per_column))
+            source = b.gep(plane, pixel, element)
+            target = b.gep(place, b.mul(number, type.lanes), element)
+            lines = [
+                _INPUTS[spec.m](
+                    b, [b.load(b.gep(source, y * per_row + x * per_column, element), type) for x in range(a)]
+                )
+                for y in range(a)
+            ]
+            for x in range(a):
+                for y, value in enumerate(_INPUTS[spec.m](b, [line[x] for line in lines])):
+                    b.store(value, b.gep(target, (y * a + x) * scratch.inputs, element))
+
+        site.each_tile(b, tile)
+
+    b.loop(0, conv.image.shape[1], 1, channels)
+
+
+def _multiply(
+    b: Builder, scratch: _Scratch, kind: Panels, tiling: Tiling, weights: Ssa, first: Index, memory: Ssa
+) -> None:
+    """The ``a²`` products of all tiles of the block with one panel of weights."""
+    spec, type = scratch.spec, scratch.type
+    conv, element = spec.convolution, type.scalar
+    whole, rest = divmod(conv.in_channels, conv.in_lanes)
+    step = kind.vectors * type.lanes
+
+    def nest(blocks: int, deep: int, block: int) -> Nest:
+        walk = (Reduction(blocks, scratch.plane, deep * step), Reduction(deep, 1, step))
+        return Nest(block * scratch.plane, block * conv.in_lanes * step, walk)
+
+    nests = [nest(whole, conv.in_lanes, 0)] if whole else []
+    if rest:
+        nests.append(nest(1, rest, whole))
+    plan = Sweep(
+        type=type,
+        vectors=kind.vectors,
+        nests=tuple(nests),
+        row=0,
+        column=type.lanes,
+        width=scratch.tiles,
+        tail=type.lanes,
+        following=conv.in_channels * step,
+    )
+    view = View(
+        conv.result.kind,
+        (1, kind.vectors, 1, scratch.tiles, type.lanes),
+        (0, scratch.plane, 0, type.lanes, 1),
+    )
+    panel = b.gep(weights, b.mul(first, spec.a**2 * conv.in_channels * type.lanes), element)
+
+    def position(i: Index, _: list[Ssa]) -> None:
+        left = b.gep(memory, b.mul(i, scratch.inputs), element)
+        right = b.gep(panel, b.mul(i, plan.following), element)
+        sums = b.gep(memory, b.add(scratch.products, b.mul(i, kind.vectors * scratch.plane)), element)
+        output = Output(b, view, sums, Epilogue(), [], type.lanes)
+
+        def tile_at(y: Index, x: Index) -> Tile:
+            return output.tile((0, 0, y, x, 0))
+
+        sweep(b, plan, tiling, left, right, 1, tile_at, memory)
+
+    b.loop(0, spec.a**2, 1, position)
+
+
+def _transform_outputs(
+    b: Builder, site: _Site, scratch: _Scratch, kind: Panels, output: Output, first: Index, memory: Ssa
+) -> None:
+    """``Aᵀ p A`` of every tile of the block for one panel, through the epilogue into the result."""
+    spec, type = scratch.spec, scratch.type
+    m, element = spec.m, type.scalar
+    _, _, height, width, lanes = spec.convolution.result.shape
+
+    def vector(j: Index, _: list[Ssa]) -> None:
+        def tile(row: Index, column: Index, number: Index) -> None:
+            place = b.add(b.mul(j, scratch.plane), b.mul(number, lanes))
+            source = b.gep(memory, b.add(scratch.products, place), element)
+            values = _output_tile(b, scratch, kind, source)
+            y, x = b.mul(row, m), b.mul(column, m)
+
+            def results(y: Index, x: Index) -> Tile:
+                return output.tile((site.image, b.add(first, j), y, x, 0))
+
+            def inside() -> None:
+                tile = results(y, x)
+                for dy in range(m):
+                    for dx in range(m):
+                        _finish(b, tile, values[dy][dx], (0, 0, dy, dx, 0))
+
+            def at_the_edge() -> None:
+                edge = b.gep(memory, scratch.edge, element)
+                for dy in range(m):
+                    for dx in range(m):
+                        b.store(values[dy][dx], b.gep(edge, (dy * m + dx) * lanes, element))
+
+                def down(dy: Index, _: list[Ssa]) -> None:
+                    def across(dx: Index, _: list[Ssa]) -> None:
+                        place = b.mul(b.add(b.mul(dy, m), dx), lanes)
+                        value = b.load(b.gep(edge, place, element), type)
+                        _finish(b, results(b.add(y, dy), b.add(x, dx)), value, (0, 0, 0, 0, 0))
+
+                    b.loop(0, b.smaller(m, b.sub(width, x)), 1, across)
+
+                b.loop(0, b.smaller(m, b.sub(height, y)), 1, down)
+
+            if height % m == 0 and width % m == 0:
+                inside()
+                return
+            fits = b.op("and", b.less(b.add(y, m - 1), height), b.less(b.add(x, m - 1), width))
+            b.branch(fits, inside, at_the_edge)
+
+        site.each_tile(b, tile)
+
+    b.loop(0, kind.vectors, 1, vector)
+
+
+def _output_tile(b: Builder, scratch: _Scratch, kind: Panels, source: Ssa) -> list[list[Ssa]]:
+    """The ``m x m`` outputs of the tile whose products begin at ``source``."""
+    a, m = scratch.spec.a, scratch.spec.m
+    position = kind.vectors * scratch.plane
+
+    def product(y: int, x: int) -> Ssa:
+        return b.load(b.gep(source, (y * a + x) * position, scratch.type.scalar), scratch.type)
+
+    lines = [_OUTPUTS[m](b, [product(y, x) for x in range(a)]) for y in range(a)]
+    columns = [_OUTPUTS[m](b, [line[x] for line in lines]) for x in range(m)]
+    return [[columns[x][y] for x in range(m)] for y in range(m)]
+
+
+def _finish(b: Builder, tile: Tile, value: Ssa, delta: tuple[int, ...]) -> None:
+    tile.finish(tile.started(value, delta), delta, value.type.lanes)
+
+
+# The transforms of one line. G is used as a matrix; Bᵀ and Aᵀ are written out, sharing what their rows have in common.
+
+_WEIGHTS = {
+    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
+    4: np.array(
+        [
+            [1 / 4, 0, 0],
+            [-1 / 6, -1 / 6, -1 / 6],
+            [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6],
+            [1 / 24, -1 / 12, 1 / 6],
+            [0, 0, 1],
+        ]
+    ),
+}
+"""G for each ``m``."""
+
+
+def _scaled(b: Builder, factor: float, x: Ssa, y: Ssa) -> Ssa:
+    """``factor * x + y``"""
+    return b.fma(x, constant(factor, x.type), y)
+
+
+def _inputs_2(b: Builder, d: list[Ssa]) -> list[Ssa]:
+    """``(d0 - d2, d1 + d2, d2 - d1, d1 - d3)``"""
+    return [
+        b.op("fsub", d[0], d[2]),
+        b.op("fadd", d[1], d[2]),
+        b.op("fsub", d[2], d[1]),
+        b.op("fsub", d[1], d[3]),
+    ]
+
+
+def _inputs_4(b: Builder, d: list[Ssa]) -> list[Ssa]:
+    """``(4d0 - 5d2 + d4, ∓4d1 - 4d2 ± d3 + d4, ∓2d1 - d2 ± 2d3 + d4, 4d1 - 5d3 + d5)``"""
+    even, odd = _scaled(b, -4, d[2], d[4]), _scaled(b, -4, d[1], d[3])
+    near, far = b.op("fsub", d[4], d[2]), b.op("fsub", d[3], d[1])
+    return [
+        _scaled(b, 4, d[0], _scaled(b, -5, d[2], d[4])),
+        b.op("fadd", even, odd),
+        b.op("fsub", even, odd),
+        _scaled(b, 2, far, near),
+        _scaled(b, -2, far, near),
+        _scaled(b, 4, d[1], _scaled(b, -5, d[3], d[5])),
+    ]
+
+
+def _outputs_2(b: Builder, p: list[Ssa]) -> list[Ssa]:
+    """``(p0 + p1 + p2, p1 - p2 - p3)``"""
+    return [
+        b.op("fadd", b.op("fadd", p[0], p[1]), p[2]),
+        b.op("fsub", b.op("fsub", p[1], p[2]), p[3]),
+    ]
+
+
+def _outputs_4(b: Builder, p: list[Ssa]) -> list[Ssa]:
+    """``Σ pi kᵢⁿ`` for n = 0 … 3 at the points k = 0, ±1, ±2, and infinity."""
+    sum1, difference1 = b.op("fadd", p[1], p[2]), b.op("fsub", p[1], p[2])
+    sum2, difference2 = b.op("fadd", p[3], p[4]), b.op("fsub", p[3], p[4])
+    return [
+        b.op("fadd", b.op("fadd", p[0], sum1), sum2),
+        _scaled(b, 2, difference2, difference1),
+        _scaled(b, 4, sum2, sum1),
+        b.op("fadd", _scaled(b, 8, difference2, difference1), p[5]),
+    ]
+
+
+_INPUTS = {2: _inputs_2, 4: _inputs_4}
+"""``Bᵀ d`` for each ``m``."""
+_OUTPUTS = {2: _outputs_2, 4: _outputs_4}
+"""``Aᵀ p`` for each ``m``."""
