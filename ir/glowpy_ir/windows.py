@@ -10,8 +10,7 @@ import numpy as np
 
 from glowpy_ir.dims import Dim
 from glowpy_ir.errors import TypeMismatch
-from glowpy_ir.op import Primitive
-from glowpy_ir.types import Array, Kind, TensorType
+from glowpy_ir.types import Array, TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +74,3 @@ class Windows:
             return input
         widths = ((0, 0), (0, 0), *zip(self.before, self.after, strict=True))
         return np.pad(input, widths, constant_values=value)
-
-
-@dataclass(frozen=True)
-class Pooling(Primitive):
-    """A primitive that makes one number of each window: ``input [N, C, *spatial]``, result ``[N, C, *count]``."""
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    dilations: tuple[int, ...]
-
-    @property
-    def windows(self) -> Windows:
-        return Windows(self.kernel, self.strides, self.before, self.after, self.dilations)
-
-    def infer(self, input: TensorType) -> TensorType:
-        if input.kind in (Kind.BOOL, Kind.STRING):
-            raise TypeMismatch(f"{self.name} takes numbers, not {input}")
-        counts = self.windows.count(input)
-        for reach, before, after in zip(self.windows.reach, self.before, self.after, strict=True):
-            if max(before, after) >= reach:
-                raise TypeMismatch(f"{self.name}: a window of {reach} may see only padding ({before}, {after})")
-        return input.with_shape(*input.shape[:2], *counts)

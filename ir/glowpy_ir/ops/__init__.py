@@ -9,8 +9,10 @@ from types import ModuleType
 from glowpy_ir.op import Op
 from glowpy_ir.ops import (
     activation,
+    conv_transpose,
     convert,
     convolution,
+    einsum,
     elementwise,
     functions,
     fused,
@@ -21,6 +23,7 @@ from glowpy_ir.ops import (
     pooling,
     reduction,
     remainder,
+    resampling,
     softmax,
 )
 
@@ -36,8 +39,11 @@ FAMILIES: tuple[ModuleType, ...] = (
     normalization,
     movement,
     linear,
+    einsum,
     convolution,
+    conv_transpose,
     pooling,
+    resampling,
     fused,
 )
 

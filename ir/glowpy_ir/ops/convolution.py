@@ -1,4 +1,4 @@
-"""Convolution, and what is built from it."""
+"""Convolution: sums of products under a window that slides over the spatial dimensions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from glowpy_ir.dims import is_static
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Primitive
-from glowpy_ir.ops.linear import accumulable, check_numeric
+from glowpy_ir.ops.elementwise import widened
+from glowpy_ir.ops.linear import check_numbers
 from glowpy_ir.types import Array, TensorType
 from glowpy_ir.windows import Windows
 
@@ -35,7 +36,7 @@ class Conv(Primitive):
         return Windows(kernel, self.strides, self.before, self.after, self.dilations)
 
     def infer(self, input: TensorType, weights: TensorType, bias: TensorType | None = None) -> TensorType:
-        check_numeric("Conv", input, weights, *([bias] if bias else []))
+        check_numbers("Conv", input, weights, *([bias] if bias else []))
         if weights.rank != input.rank or input.rank < 3:
             raise TypeMismatch(f"Conv takes [N, C, *spatial] and [M, C/groups, *kernel], not {input} and {weights}")
         (channels, *_), (results, depth, *_) = input.shape[1:], weights.shape
@@ -49,7 +50,7 @@ class Conv(Primitive):
         return input.with_shape(input.shape[0], results, *self.windows(kernel).count(input))
 
     def evaluate(self, input: Array, weights: Array, bias: Array | None = None) -> Array:
-        data, factors = accumulable(input, weights)
+        data, factors = widened(input), widened(weights)
         shape = self.infer(TensorType.of(input), TensorType.of(weights)).extents
         batch, depth, results = shape[0], weights.shape[1], weights.shape[0] // self.groups
         by_tap = np.moveaxis(factors.reshape(self.groups, results, depth, -1), -1, 0)

@@ -1,4 +1,4 @@
-"""Sums of products: the matrix product, and Einstein's notation on top of it."""
+"""The matrix product."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ import numpy as np
 from glowpy_ir.dims import is_static
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Primitive
-from glowpy_ir.ops.elementwise import broadcast_shapes
-from glowpy_ir.types import Array, Kind, TensorType
+from glowpy_ir.ops.elementwise import NUMBERS, broadcast_shapes, require_kind, widened
+from glowpy_ir.types import Array, TensorType
 
 
-def check_numeric(name: str, *operands: TensorType) -> None:
-    """Raise TypeMismatch unless the operands have one kind, and one that can be summed."""
-    kinds = {operand.kind for operand in operands}
-    if len(kinds) > 1 or kinds & {Kind.BOOL, Kind.STRING}:
-        raise TypeMismatch(f"{name} takes numbers of one kind, not {', '.join(map(str, operands))}")
-
-
-def accumulable(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays in a precision to sum products in: floats of 16 bits and fewer become float32."""
-    kind = TensorType.of(arrays[0]).kind
-    small = kind.is_float and kind.nbytes < 4
-    return tuple(array.astype(np.float32) for array in arrays) if small else arrays
+def check_numbers(name: str, *operands: TensorType) -> None:
+    """Raise TypeMismatch unless the operands have one kind, and one to compute with."""
+    if len({operand.kind for operand in operands}) > 1:
+        raise TypeMismatch(f"{name}: element kinds differ: {', '.join(map(str, operands))}")
+    require_kind(name, operands[0].kind, NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class MatMul(Primitive):
     """
 
     def infer(self, lhs: TensorType, rhs: TensorType) -> TensorType:
-        check_numeric("MatMul", lhs, rhs)
+        check_numbers("MatMul", lhs, rhs)
         if lhs.rank < 2 or rhs.rank < 2:
             raise TypeMismatch(f"MatMul takes matrices or stacks of them, not {lhs} and {rhs}")
         inner = (lhs.shape[-1], rhs.shape[-2])
@@ -45,4 +38,5 @@ class MatMul(Primitive):
         return lhs.with_shape(*batch, lhs.shape[-2], rhs.shape[-1])
 
     def evaluate(self, lhs: Array, rhs: Array) -> Array:
-        return np.matmul(*accumulable(lhs, rhs)).astype(lhs.dtype, copy=False)
+        product: Array = np.matmul(widened(lhs), widened(rhs))
+        return product.astype(lhs.dtype, copy=False)
