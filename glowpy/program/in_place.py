@@ -46,10 +46,10 @@ def _pair(instruction: Compute) -> tuple[Activation, Activation] | tuple[None, N
     if len(instruction.outputs) != 1 or not isinstance(instruction.output, Activation):
         return None, None
     result = instruction.output
-    for index in instruction.op.in_place:
-        source = instruction.inputs[index] if index < len(instruction.inputs) else None
+    for index, source in enumerate(instruction.inputs):
         if (
-            isinstance(source, Activation)
+            instruction.op.may_overwrite(index)
+            and isinstance(source, Activation)
             and source is not result
             and (source.type, source.halo) == (result.type, result.halo)
             and instruction.inputs.count(source) == 1

@@ -91,10 +91,14 @@ class Primitive(Op):
     """An operator that a backend implements, known by its type rule and its meaning."""
 
     in_place: ClassVar[tuple[int, ...]] = ()
-    """The operands over which the result may be written, if they have its type."""
+    """The operands that ``may_overwrite`` answers for."""
 
     def __init_subclass__(cls) -> None:
         cls._read_parameters(cls.infer, skip=1)
+
+    def may_overwrite(self, index: int) -> bool:
+        """Whether the result may be written over operand ``index``, if it has the result's type."""
+        return index in self.in_place
 
     def infer(self, *operands: Any, **_: Any) -> Results:
         """The type of the result, or of each result; or TypeMismatch."""

@@ -85,7 +85,7 @@ def _compute_faults(instruction: Compute, zeroed: set[Storage]) -> Iterator[Glow
         if not output.layout.is_injective:
             yield InvalidIR(f"{output} is written, but its elements share places").at(instruction.origin)
         for i, source in enumerate(instruction.inputs):
-            if source is output and i not in op.in_place:
+            if source is output and not op.may_overwrite(i):
                 yield InvalidIR(f"{op.name} cannot write over {op.parameter(i).name} {source}").at(instruction.origin)
             if source is not output and may_overlap(source, output):
                 yield InvalidIR(f"{op.name} reads {source} and writes {output}, which overlap").at(instruction.origin)

@@ -57,6 +57,10 @@ class Fused(Primitive):
             values.append(e.add(step.op, *(values[arg] for arg in step.args)))
         return values[-1]
 
+    def may_overwrite(self, index: int) -> bool:
+        """Operands of the body are read where the result is written; those of the head are read everywhere."""
+        return index >= self.arity
+
     def margins(self, index: int, *operands: TensorType) -> tuple[tuple[int, int], ...]:
         if self.head is None or index >= self.arity:
             return ()

@@ -1,0 +1,81 @@
+"""The CPU backend: lowered graphs become blocked, instructions become kernels, kernels become machine code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from glowpy_backends.base import Backend, BackendOptions, Executable
+from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack
+from glowpy_backends.cpu.cache import Cache
+from glowpy_backends.cpu.compiler import KernelCompiler
+from glowpy_backends.cpu.executable import NativeProgram
+from glowpy_backends.cpu.kernel import Kernel
+from glowpy_backends.cpu.layout import ChooseLayout
+from glowpy_backends.cpu.net import emit_net
+from glowpy_backends.cpu.packed_conv import Direct, PackedConv
+from glowpy_backends.cpu.select import FUSING, has_kernel, select_kernel
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.tiling import Tiling
+from glowpy_ir.errors import Findings, GlowError, Unsupported
+from glowpy_ir.literals import CORE, Vocabulary
+from glowpy_ir.op import Composite, Op, Primitive
+from glowpy_ir.program import Compute, Instruction, Program
+from glowpy_ir.rewrite import Pass
+from glowpy_ir.strided import Strided
+
+OPERATORS = (Blocked, Direct, Pack, PackedConv, Tiling, Unpack)
+
+
+class Cpu(Backend):
+    """Native code for this machine's CPU, or for another instruction set of it."""
+
+    name = "cpu"
+    vocabulary: Vocabulary = {**CORE, **{cls.__name__: cls for cls in OPERATORS}}
+
+    def __init__(self, options: BackendOptions) -> None:
+        super().__init__(options)
+        self.target = Target.named(options.target) if options.target else Target.host()
+        self.cache = Cache(options.cache)
+
+    def passes(self) -> tuple[Pass, ...]:
+        return (Pass("layout", ChooseLayout(self.target, self.options.exact)),)
+
+    def keeps(self, op: Composite) -> bool:
+        return has_kernel(op)
+
+    def fuses(self, head: Primitive) -> bool:
+        return type(head) in FUSING
+
+    def accepts(self, op: Op, index: int, layout: Strided) -> bool:
+        """Blocks must stay together; everything else takes any strides."""
+        if isinstance(op, Primitive) and type(getattr(op, "head", op) or op) in FUSING:
+            return layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
+        return True
+
+    def compile(self, program: Program) -> Executable:
+        kernels = self.select(program)
+        net = emit_net(program, kernels, self.target)
+        modules = {kernel.symbol: kernel.ir for kernel in kernels.values()} | {net.symbol: net.ir}
+        jobs = len(os.sched_getaffinity(0))
+        with KernelCompiler(self.target, self.cache, jobs) as compiler:
+            for symbol, ir in modules.items():
+                compiler.submit(symbol, ir)
+            objects = compiler.finish()
+        return NativeProgram.of(program, net, modules, objects, self.target, self.options)
+
+    def select(self, program: Program) -> Mapping[Instruction, Kernel]:
+        """A kernel for each instruction; Findings that tell all instructions for which there is none."""
+        missing: list[GlowError] = []
+        for instruction in program.instructions:
+            if isinstance(instruction, Compute) and not has_kernel(instruction.op):
+                types = ", ".join(str(buffer.type) for buffer in instruction.inputs)
+                missing.append(Unsupported(f"no CPU kernel for {instruction.op.name} of {types}").at(instruction.origin))
+        if missing:
+            raise Findings("the CPU backend cannot compile this model; try --backend=interpreter", missing)
+        return {instruction: select_kernel(instruction, self.target) for instruction in program.instructions}
+
+    @classmethod
+    def load(cls, folder: Path, options: BackendOptions) -> Executable:
+        return NativeProgram.load(folder, options)

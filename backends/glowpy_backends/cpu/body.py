@@ -1,0 +1,82 @@
+"""Bodies of scalar operations on vectors in registers: the arithmetic of every fused kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glowpy_backends.cpu.builder import F32, I1, Builder, Ssa, Type, constant, zero
+from glowpy_backends.cpu.scalars import SCALARS
+from glowpy_backends.cpu.view import ELEMENTS
+from glowpy_ir.infer import infer
+from glowpy_ir.op import Op
+from glowpy_ir.ops.elementwise import Splat
+from glowpy_ir.ops.fused import Step
+from glowpy_ir.types import Kind, TensorType
+
+
+@dataclass(frozen=True)
+class Body:
+    """``steps`` on values of these kinds, numbered as in ``Fused``; without steps, the first value.
+
+    Values come and go as they stand in memory; between, bools are masks, and floats of 16 bits are float32.
+    """
+
+    steps: tuple[Step, ...]
+    kinds: tuple[Kind, ...]
+
+    def __call__(self, b: Builder, values: list[Ssa], lanes: int = 0) -> Ssa:
+        lanes = values[0].type.lanes if values else lanes
+        kinds = list(self.kinds)
+        if not self.steps:
+            return values[0]
+        inside = [_enter(b, kind, value) for kind, value in zip(kinds, values, strict=True)]
+        for step in self.steps:
+            arguments = [inside[arg] for arg in step.args]
+            operands = tuple(kinds[arg] for arg in step.args)
+            if isinstance(step.op, Splat):
+                result, kind = constant(step.op.value, compute_type(step.op.kind).vector(lanes)), step.op.kind
+            else:
+                result = SCALARS[type(step.op)](b, step.op, operands, arguments)
+                kind = result_kind(step.op, operands)
+            inside.append(result)
+            kinds.append(kind)
+        return _leave(b, kinds[-1], inside[-1])
+
+    @staticmethod
+    def supports(op: Op) -> bool:
+        """Whether the operation can stand in a body."""
+        return type(op) in SCALARS
+
+
+def result_kind(op: Op, kinds: tuple[Kind, ...]) -> Kind:
+    """The kind that an element-wise operator makes of operands of these kinds."""
+    (type,) = infer(op, *(TensorType(kind, ()) for kind in kinds))
+    return type.kind
+
+
+def compute_type(kind: Kind) -> Type:
+    """The LLVM type of one element in a register."""
+    if kind is Kind.BOOL:
+        return I1
+    if kind in (Kind.F16, Kind.BF16):
+        return F32
+    return ELEMENTS[kind]
+
+
+def _enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+    if kind is Kind.BOOL:
+        return b.compare("ne", value, zero(value.type))
+    if kind in (Kind.F16, Kind.BF16):
+        return b.cast("fpext", value, value.type.with_element(F32))
+    return value
+
+
+def _leave(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+    memory = ELEMENTS[kind].vector(value.type.lanes)
+    if kind is Kind.BOOL:
+        return b.cast("zext", value, memory)
+    if kind in (Kind.F16, Kind.BF16):
+        return b.cast("fptrunc", value, memory)
+    return value
+
+

@@ -1,0 +1,175 @@
+"""Compiled programs at work: linked code, a segment of weights, and memory for each call in flight."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from glowpy_backends.base import BackendOptions
+from glowpy_backends.cpu.emit import emit_assembly
+from glowpy_backends.cpu.link import link
+from glowpy_backends.cpu.memory import aligned, map_file
+from glowpy_backends.cpu.net import Net, Slot, weight_offsets
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.threads import default_threads, thread_pool
+from glowpy_ir.errors import InvalidIR, Unsupported, UsageError
+from glowpy_ir.program import Program, Weight
+from glowpy_ir.types import Array, TensorType
+
+CODE, WEIGHTS, MANIFEST = "code.bin", "weights.bin", "program.json"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the entry wants to be called with; sizes in bytes."""
+
+    symbol: str
+    inputs: tuple[tuple[str, str], ...]
+    """Name and type of each input."""
+    outputs: tuple[tuple[str, str], ...]
+    arena: int
+    scratch: int
+    weights: int
+    flush_denormals: bool
+    target: Target
+
+
+class NativeProgram:
+    """A program as machine code; several threads may run it at once, each call with an arena of its own."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        objects: Sequence[bytes],
+        weights: Array,
+        threads: int | None,
+        modules: Mapping[str, str],
+    ) -> None:
+        if not signature.target.runs_here:
+            raise Unsupported(f"this machine cannot run code for {signature.target}")
+        self._signature = signature
+        self._objects = tuple(objects)
+        self._weights = weights
+        self._modules = modules
+        self._threads = threads or default_threads()
+        self._pool = thread_pool()
+        self._library = link(self._objects, [signature.symbol], self._pool.symbols)
+        self._entry = self._library.address(signature.symbol)
+        self._outputs = [(name, TensorType.parse(type)) for name, type in signature.outputs]
+        self._inputs = [name for name, _ in signature.inputs]
+        self._idle: list[_Call] = []
+        self._lock = Lock()
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        net: Net,
+        modules: Mapping[str, str],
+        objects: Mapping[str, bytes],
+        target: Target,
+        options: BackendOptions,
+    ) -> NativeProgram:
+        """The program that was compiled just now."""
+        if program.arena is None:
+            raise InvalidIR(f"the activations of {program.name} have no addresses")
+        weights = gather_weights(program)
+        signature = Signature(
+            net.symbol,
+            tuple((buffer.name, str(buffer.type)) for buffer in program.inputs),
+            tuple((buffer.name, str(buffer.type)) for buffer in program.outputs),
+            program.arena,
+            net.scratch_bytes,
+            weights.nbytes,
+            options.flush_denormals,
+            target,
+        )
+        return cls(signature, list(objects.values()), weights, options.threads, modules)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name; inputs must have the types of the signature."""
+        call = self._take()
+        inputs = [np.ascontiguousarray(feeds[name]) for name in self._inputs]
+        results = [np.empty(type.extents, type.kind.dtype) for _, type in self._outputs]
+        for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
+            call.table[slot] = array.ctypes.data
+        self._pool.run(self._entry, ctypes.addressof(call.table), self._threads, self._signature.flush_denormals)
+        with self._lock:
+            self._idle.append(call)
+        return {name: array for (name, _), array in zip(self._outputs, results, strict=True)}
+
+    def _take(self) -> _Call:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return _Call(self._signature, self._weights, self._threads)
+
+    def save(self, folder: Path) -> None:
+        manifest = {**asdict(self._signature), "objects": [len(code) for code in self._objects]}
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (folder / CODE).write_bytes(b"".join(self._objects))
+        with (folder / WEIGHTS).open("wb") as file:
+            file.write(self._weights.data)
+
+    @classmethod
+    def load(cls, folder: Path, options: BackendOptions) -> NativeProgram:
+        """What ``save`` wrote; its weights are mapped, not read. UsageError if files are missing or damaged."""
+        try:
+            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+            sizes = manifest.pop("objects")
+            target = Target(**manifest.pop("target"))
+            listed = {key: tuple(map(tuple, manifest.pop(key))) for key in ("inputs", "outputs")}
+            signature = Signature(**manifest, **listed, target=target)
+            code = (folder / CODE).read_bytes()
+            weights = map_file(folder / WEIGHTS, signature.weights)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{folder} holds no compiled program ({error}); compile the model again") from None
+        if sum(sizes) != len(code):
+            raise UsageError(f"{folder / CODE} is damaged; compile the model again")
+        ends = np.cumsum([0, *sizes]).tolist()
+        objects = [code[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        return cls(signature, objects, weights, options.threads, {})
+
+    def listing(self, kind: str) -> str:
+        if not self._modules:
+            raise UsageError("a loaded program has no listing; compile the model")
+        match kind:
+            case "llvm":
+                return "\n".join(f"; {symbol}\n{ir}" for symbol, ir in self._modules.items())
+            case "asm":
+                target = self._signature.target
+                return "\n".join(emit_assembly(ir, target) for ir in self._modules.values())
+        raise UsageError(f"the cpu backend makes no {kind!r}; it makes llvm and asm")
+
+
+class _Call:
+    """The memory of one call: arena and scratch, and the table of pointers that the entry takes."""
+
+    def __init__(self, signature: Signature, weights: Array, threads: int) -> None:
+        self.arena = aligned(signature.arena)
+        self.scratch = aligned(signature.scratch * threads)
+        self.barrier = aligned(thread_pool().barrier_bytes)
+        count = Slot.FIRST_IO + len(signature.inputs) + len(signature.outputs)
+        self.table = (ctypes.c_void_p * count)()
+        self.table[Slot.ARENA] = self.arena.ctypes.data
+        self.table[Slot.WEIGHTS] = weights.ctypes.data
+        self.table[Slot.SCRATCH] = self.scratch.ctypes.data
+        self.table[Slot.BARRIER] = self.barrier.ctypes.data
+
+
+def gather_weights(program: Program) -> Array:
+    """The weights in one segment, in the order in which they are used."""
+    offsets, size = weight_offsets(program)
+    segment = aligned(size)
+    for weight, start in offsets.items():
+        assert isinstance(weight, Weight)
+        place = segment[start : start + weight.nbytes].view(weight.type.kind.dtype)
+        place.reshape(weight.type.extents)[...] = weight.data
+    return segment

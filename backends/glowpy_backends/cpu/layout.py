@@ -1,0 +1,238 @@
+"""The layout pass: convolutions and what stands between them work on blocked values.
+
+Each convolution becomes ``Unpack(PackedConv(Pack(x)))``. Then unpacks sink through the operators that can as well
+work on blocks, until they meet a pack, and both vanish: the layout is chosen for the whole graph, and what is left of
+it stands at the edges, as nodes that anyone can see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from glowpy_backends.cpu.algorithms import choose_algorithm
+from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack, blocks, pack
+from glowpy_backends.cpu.epilogue import Epilogue
+from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.packed_conv import PackedConv
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.view import View
+from glowpy_ir.errors import Unsupported
+from glowpy_ir.evaluate import apply
+from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
+from glowpy_ir.op import Op, Primitive
+from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.elementwise import Elementwise, Splat
+from glowpy_ir.ops.movement import Concat, Reshape
+from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.reduction import Reduction
+from glowpy_ir.rewrite import Rule, rewrite
+from glowpy_ir.types import Array, Kind, TensorType
+
+SPATIAL: tuple[type[Op], ...] = (MaxPool, AveragePool)
+"""Operators on [N, C, H, W] that do the same to every channel, and have a kernel for blocks."""
+
+
+@dataclass(frozen=True)
+class ChooseLayout:
+    """The pass, for one target."""
+
+    target: Target
+    exact: bool
+
+    def __call__(self, graph: Graph) -> bool:
+        pack_conv = self._pack_conv
+        rules: tuple[Rule, ...] = (
+            conv_of_row,
+            pack_conv,
+            pack_of_unpack,
+            pack_of_constant,
+            spatial_of_unpack,
+            elementwise_of_unpack,
+            concat_of_unpack,
+            reduction_of_unpack,
+        )
+        return rewrite(graph, rules)
+
+    def _pack_conv(self, node: Node, b: Builder) -> Value | None:
+        """conv(x, w, bias) = unpack(packed_conv(pack(x), packed w, packed bias))"""
+        match node:
+            case Node(op=Conv() as conv, inputs=(image, Constant(data=weights), *bias)) if image.type.rank == 4:
+                pass
+            case _:
+                return None
+        if image.type.kind is not Kind.F32:
+            return None
+        lanes = self.target.lanes(4)
+        results, _, height, width = weights.shape
+        channels = image.type.extents[1]
+        planar = channels < lanes // 2 and conv.groups == 1
+        blocked = image if planar else b.add(Pack(lanes), image)
+        kernel = (height, width)
+        spec = dense_specification(conv, kernel, blocked.type, node.output.type, channels, lanes)
+        algorithm = choose_algorithm(spec, self.target, self.exact)
+        op = PackedConv(conv, kernel, channels, results, lanes, algorithm)
+        operands = [blocked, b.constant(algorithm.pack(weights, spec), f"{node.inputs[1].name}.packed")]
+        if bias:
+            row = b.add(Reshape((1, results, 1, 1)), bias[0])
+            operands.append(b.add(Pack(lanes), row))
+        return b.add(Unpack(results), b.add(op, *operands))
+
+
+def dense_specification(
+    conv: Conv, kernel: tuple[int, int], image: TensorType, result: TensorType, channels: int, lanes: int
+) -> Convolution:
+    """What the convolution computes, before it is known how its operands will lie."""
+    batch, results, height, width = result.extents
+    shape = (batch, blocks(results, lanes), height, width, lanes)
+    (sy, sx), (dy, dx), (py, px) = conv.strides, conv.dilations, conv.before
+    return Convolution(
+        View.dense(image.kind, image.extents), View.dense(result.kind, shape), channels, results, kernel,
+        (sy, sx), (dy, dx), (py, px), conv.groups, Epilogue(),
+    )  # fmt: skip
+
+
+def conv_of_row(node: Node, b: Builder) -> Value | None:
+    """conv of [N, C, W] = reshape(conv of [N, C, 1, W])"""
+    match node:
+        case Node(op=Conv() as conv, inputs=(image, weights, *bias)) if image.type.rank == 3:
+            batch, channels, width = image.type.extents
+            row = b.add(Reshape((batch, channels, 1, width)), image)
+            results, depth, taps = weights.type.extents
+            kernel = b.add(Reshape((results, depth, 1, taps)), weights)
+            if isinstance(weights, Constant):
+                kernel = b.constant(weights.data.reshape(results, depth, 1, taps), weights.name)
+            wide = Conv(
+                (1, *conv.strides), (0, *conv.before), (0, *conv.after), (1, *conv.dilations), conv.groups
+            )
+            return b.add(Reshape(node.output.type.shape), b.add(wide, row, kernel, *bias))
+    return None
+
+
+def pack_of_unpack(node: Node, b: Builder) -> Value | None:
+    """pack(unpack(x)) = x"""
+    match node:
+        case Node(op=Pack(lanes=lanes), inputs=(Value(producer=Node(op=Unpack(), inputs=(x,))),)):
+            return x if x.type.extents[-1] == lanes else None
+    return None
+
+
+def pack_of_constant(node: Node, b: Builder) -> Value | None:
+    """pack(constant) = constant"""
+    match node:
+        case Node(op=Pack(lanes=lanes), inputs=(Constant(data=data),)):
+            return b.constant(np.ascontiguousarray(pack(data, lanes)), node.inputs[0].name)
+        case Node(op=Reshape(shape=shape), inputs=(Constant(data=data),)):
+            return b.constant(data.reshape(TensorType.of(data).with_shape(*shape).extents), node.inputs[0].name)
+    return None
+
+
+def unpacked(value: Value) -> Value | None:
+    """The blocked value of which ``value`` is the unpacking."""
+    match value:
+        case Value(producer=Node(op=Unpack(), inputs=(x,))):
+            return x
+    return None
+
+
+def spatial_of_unpack(node: Node, b: Builder) -> Value | None:
+    """op(unpack(x)) = unpack(blocked op(x)), for operators that do the same to every channel"""
+    op = node.op
+    if not isinstance(op, Primitive) or not isinstance(op, SPATIAL):
+        return None
+    x = unpacked(node.inputs[0])
+    if x is None or x.type.rank != 5:
+        return None
+    return b.add(Unpack(node.inputs[0].type.extents[1]), b.add(Blocked(op), x))
+
+
+def elementwise_of_unpack(node: Node, b: Builder) -> Value | None:
+    """op(unpack(x), …) = unpack(op(x, …)), where all operands have blocks, or are the same for all of them"""
+    if not isinstance(node.op, Elementwise) or node.output.type.rank != 4:
+        return None
+    result = node.output.type.extents
+    lead = next((x for v in node.inputs if (x := unpacked(v)) and v.type.extents == result), None)
+    if lead is None:
+        return None
+    lanes = lead.type.extents[-1]
+    operands: list[Value] = []
+    for value in node.inputs:
+        if value.type.count == 1:
+            operands.append(b.add(Reshape(()), value) if value.type.rank else value)
+            continue
+        if value.type.rank > 4 or not isinstance(value.type.shape[0], int):
+            return None
+        shape = (*(1,) * (4 - value.type.rank), *value.type.extents)
+        if shape[1] != result[1]:
+            return None
+        wide = value if value.type.rank == 4 else b.add(Reshape(shape), value)
+        operands.append(unpacked(wide) or b.add(Pack(lanes), wide))
+    if result[1] % lanes and not _keeps_lanes_finite(node.op, node.inputs):
+        return None
+    return b.add(Unpack(result[1]), b.add(node.op, *operands))
+
+
+def _keeps_lanes_finite(op: Primitive, inputs: tuple[Value, ...]) -> bool:
+    """Whether the lanes without a channel stay finite: a later convolution multiplies them by zero."""
+    stand_ins = [_spare_lane(value) for value in inputs]
+    with np.errstate(all="ignore"):
+        (result,) = apply(op, *stand_ins)
+    return bool(np.isfinite(result.astype(np.float64)).all())
+
+
+def _spare_lane(value: Value) -> Array:
+    """What stands in the lanes of ``value`` that have no channel."""
+    match value:
+        case Constant(data=data) if data.size == 1:
+            return data.reshape(())
+        case Value(producer=Node(op=Splat(value=number))):
+            return np.asarray(number, value.type.kind.dtype)
+        case Value(producer=Node(op=Elementwise() as op, inputs=inputs)):
+            with np.errstate(all="ignore"):
+                return apply(op, *(_spare_lane(v) for v in inputs))[0]
+        case Value(producer=Node(op=Reshape() | Unpack() | Blocked(), inputs=(inner,))):
+            return _spare_lane(inner)
+    return np.zeros((), value.type.kind.dtype)
+
+
+def concat_of_unpack(node: Node, b: Builder) -> Value | None:
+    """concat(unpack(x), unpack(y)) = unpack(concat(x, y)), along channels where all but the last fill their blocks"""
+    match node:
+        case Node(op=Concat(axis=axis), inputs=inputs) if node.output.type.rank == 4:
+            pass
+        case _:
+            return None
+    packed = [unpacked(value) for value in inputs]
+    known = [x for x in packed if x is not None]
+    if not known or 2 * len(known) < len(packed):
+        return None
+    lanes = known[0].type.extents[-1]
+    channels = [value.type.extents[1] for value in inputs]
+    if axis == 1 and any(n % lanes for n in channels[:-1]):
+        return None
+    operands = [x or b.add(Pack(lanes), v) for x, v in zip(packed, inputs, strict=True)]
+    return b.add(Unpack(node.output.type.extents[1]), b.add(Concat(axis), *operands))
+
+
+def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
+    """reduce(unpack(x)) over height and width = unpack(reduce(x))"""
+    match node:
+        case Node(op=Reduction(axes=axes, keepdims=keepdims) as op, inputs=(Value(type=type) as value,)):
+            x = unpacked(value)
+            if x is None or type.rank != 4 or not set(axes) <= {2, 3}:
+                return None
+        case _:
+            return None
+    reduced = b.add(Unpack(type.extents[1]), b.add(replace(op, keepdims=True), x))
+    return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
+
+
+def refuse_unpacked(graph: Graph) -> None:
+    """Raise Unsupported for a convolution that no kernel here computes."""
+    for node in graph.nodes:
+        if isinstance(node.op, Conv):
+            raise Unsupported(
+                f"convolution of {node.inputs[0].type} with {node.inputs[1].type}: the CPU backend convolves float32 "
+                "images of one or two dimensions with constant weights; use --backend=interpreter"
+            ).at(node.origin)

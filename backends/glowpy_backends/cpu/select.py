@@ -1,0 +1,117 @@
+"""Which kernel computes an instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from glowpy_backends.cpu.blocked import Blocked
+from glowpy_backends.cpu.body import Body
+from glowpy_backends.cpu.epilogue import Epilogue
+from glowpy_backends.cpu.kernel import Kernel
+from glowpy_backends.cpu.kernels import copy, elementwise, fill
+from glowpy_backends.cpu.packed_conv import PackedConv
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.view import View
+from glowpy_ir.op import Op, Primitive
+from glowpy_ir.ops.elementwise import Elementwise, Splat
+from glowpy_ir.ops.fused import Fused, Step
+from glowpy_ir.ops.movement import Copy
+from glowpy_ir.program import Buffer, Compute, Instruction, ZeroHalo
+from glowpy_ir.strided import Strided
+from glowpy_ir.types import Kind
+
+
+@dataclass(frozen=True)
+class Site:
+    """An operator at work: how its operands lie, what happens to its result, and what machine it runs on."""
+
+    op: Primitive
+    results: tuple[View, ...]
+    operands: tuple[View, ...]
+    epilogue: Epilogue
+    target: Target
+
+
+Select = Callable[[Site], Kernel]
+"""The kernel for a site; its pointers are the results, the operands, and those of the epilogue."""
+
+
+def view_of(buffer: Buffer) -> View:
+    """How a buffer lies."""
+    layout: Strided = buffer.layout
+    return View(buffer.type.kind, layout.shape, layout.strides)
+
+
+def select_kernel(instruction: Instruction, target: Target) -> Kernel:
+    """The kernel that computes an instruction, for pointers to its results and then its inputs."""
+    if isinstance(instruction, ZeroHalo):
+        storage = instruction.buffer
+        return fill.halo(storage.type.kind, storage.type.extents, storage.halo, target)
+    results = tuple(map(view_of, instruction.outputs))
+    inputs = tuple(map(view_of, instruction.inputs))
+    op = instruction.op
+    if isinstance(op, Elementwise):
+        op = Fused(None, 0, (Step(op, tuple(range(len(inputs)))),))
+    if not isinstance(op, Fused):
+        return _emitter(op)(Site(op, results, inputs, Epilogue(), target))
+    extras = tuple(broadcast(view, results[0].shape) for view in inputs[op.arity :])
+    kinds = tuple(view.kind for view in extras)
+    if op.head is None:
+        return elementwise.stack(results[0], extras, Body(op.body, kinds), target)
+    body = Body(op.body, (results[0].kind, *kinds))
+    return _emitter(op.head)(Site(op.head, results, inputs[: op.arity], Epilogue(extras, body), target))
+
+
+def broadcast(view: View, shape: tuple[int, ...]) -> View:
+    """The view repeated to ``shape``."""
+    wide = Strided(0, view.shape, view.strides).expand(shape)
+    return View(view.kind, wide.shape, wide.strides)
+
+
+def _emitter(op: Primitive) -> Select:
+    if isinstance(op, Blocked):
+        return BLOCKED[type(op.op)]
+    return KERNELS[type(op)]
+
+
+def has_kernel(op: Op) -> bool:
+    """Whether the CPU computes this operator itself."""
+    match op:
+        case Fused(head=head):
+            return head is None or has_kernel(head)
+        case Blocked(op=inner):
+            return type(inner) in BLOCKED
+        case Elementwise():
+            return Body.supports(op)
+        case _:
+            return type(op) in KERNELS
+
+
+def packed_conv(site: Site) -> Kernel:
+    """A convolution; its bias is where accumulation starts from."""
+    assert isinstance(site.op, PackedConv)
+    (result,) = site.results
+    image, _, *bias = site.operands
+    start = broadcast(bias[0], result.shape) if bias else None
+    epilogue = Epilogue(site.epilogue.operands, site.epilogue.apply, start)
+    return site.op.algorithm.kernel(site.op.lying(image, result, epilogue), site.target)
+
+
+KERNELS: Mapping[type[Op], Select] = {
+    PackedConv: packed_conv,
+    Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
+    Splat: lambda site: fill.splat(site.results[0], _value(site.op), site.target),
+}
+
+BLOCKED: Mapping[type[Op], Select] = {}
+
+FUSING: frozenset[type[Op]] = frozenset({PackedConv})
+"""The operators whose kernels take an epilogue."""
+
+
+def _value(op: Primitive) -> float:
+    assert isinstance(op, Splat)
+    return op.value
+
+
