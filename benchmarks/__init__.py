@@ -1,0 +1,1 @@
+"""Measures glowpy beside other engines, and its memory plans beside recorded ones."""

@@ -1,0 +1,45 @@
+"""A neural-network graph compiler: ONNX models in, fast native code out.
+
+    import glowpy
+
+    model = glowpy.compile("model.onnx")
+    y = model(x)
+
+Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glowpy.api import compile, load
+    from glowpy.compiler import Options
+    from glowpy.feeds import TensorSpec
+    from glowpy.model import Model
+    from glowpy_ir import errors
+
+__all__ = ["Model", "Options", "TensorSpec", "__version__", "compile", "errors", "load"]
+__version__ = "0.1.0"
+
+_HOME = {
+    "Model": "glowpy.model",
+    "Options": "glowpy.compiler",
+    "TensorSpec": "glowpy.feeds",
+    "compile": "glowpy.api",
+    "load": "glowpy.api",
+}
+"""The module of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("glowpy_ir.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'glowpy' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,77 @@
+"""The front door: ``glowpy.compile`` and ``glowpy.load``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glowpy.artifact import read_artifact
+from glowpy.compiler import Options, compile_graph
+from glowpy.model import Model
+from glowpy.source import Shapes, Source, open_source
+from glowpy.specialise import Specialisation, Specialisations
+from glowpy_backends.base import BackendOptions
+from glowpy_ir.errors import UsageError
+from glowpy_ir.graph import Graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def compile(
+    model: str | os.PathLike[str] | bytes | ModelProto | Graph,
+    *,
+    backend: str = "cpu",
+    threads: int | None = None,
+    target: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    exact: bool = False,
+    flush_denormals: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Compile an ONNX model: a path, ``onnx:NAME``, the bytes of a file, a ModelProto; or a graph of ``glowpy_ir``.
+
+    ``dims`` binds symbolic dimensions by name, ``shapes`` the shapes of inputs. If all dimensions are known, code is
+    generated now, else on the first call with inputs of new shapes. ``threads`` is how many work on one inference
+    (None: as many as the process has cores), ``target`` the instruction set (None: this machine's). With ``exact``
+    no algorithm is used that rounds worse than the definition; ``flush_denormals`` treats numbers below the normal
+    range as zero.
+
+    Raises UsageError for options that do not fit, BadModel for a model that is none, Unsupported for what cannot be
+    compiled, and Findings if there are several such faults.
+    """
+    cache = None if cache_dir is None else Path(cache_dir)
+    options = Options(backend, threads, target, exact, flush_denormals, cache)
+    source = open_source(model, dims or {}, shapes or {})
+    return from_source(source, options)
+
+
+def from_source(source: Source, options: Options) -> Model:
+    """The model of a source that is read already."""
+
+    def build(given: Shapes) -> Specialisation:
+        compiled = compile_graph(source.graph_for(given), options)
+        return Specialisation(compiled.executable, compiled.memory, tuple(i.name for i in compiled.program.inputs))
+
+    # A model without open dimensions is compiled now, and what was read of its file can go.
+    if source.is_static:
+        programs = Specialisations(_refuse, {source.shapes: build(source.shapes)})
+    else:
+        programs = Specialisations(build)
+    return Model(source.name, options.backend, source.inputs, source.outputs, programs)
+
+
+def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
+    """The compiled model that ``Model.save`` wrote into ``folder``; UsageError if there is none."""
+    artifact = read_artifact(Path(folder), BackendOptions(threads=threads))
+
+    programs = Specialisations(_refuse, artifact.programs)
+    return Model(artifact.name, artifact.backend, artifact.inputs, artifact.outputs, programs)
+
+
+def _refuse(given: Shapes) -> Specialisation:
+    shapes = ", ".join(str(list(shape)) for shape in given)
+    raise UsageError(f"there is no code for inputs of shapes {shapes}; compile the model and run it on such inputs")

@@ -1,0 +1,109 @@
+"""Compiled models as folders: ``model.json`` says what is inside, each program has a folder of its backend's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from glowpy.feeds import TensorSpec
+from glowpy.files import writing_folder
+from glowpy.program.memory import BufferPlan, MemoryPlan
+from glowpy.source import Shapes
+from glowpy.specialise import Specialisation
+from glowpy_backends.base import BackendOptions, backend_class
+from glowpy_ir.errors import GlowError, UsageError
+from glowpy_ir.types import TensorType
+
+MANIFEST = "model.json"
+FORMAT = 1
+"""Raised when older readers would misread what is written."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What lies in such a folder."""
+
+    name: str
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    programs: Mapping[Shapes, Specialisation]
+
+
+def write_artifact(
+    folder: Path,
+    name: str,
+    backend: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    programs: Mapping[Shapes, Specialisation],
+) -> None:
+    """Write compiled programs, by the shapes of their inputs; UsageError if there are none."""
+    if not programs:
+        raise UsageError("nothing is compiled yet: run the model once, or bind its open dimensions when compiling")
+    with writing_folder(folder, MANIFEST) as partial:
+        listed = []
+        for number, (shapes, program) in enumerate(programs.items()):
+            place = partial / str(number)
+            place.mkdir()
+            program.executable.save(place)
+            memory = asdict(program.memory)
+            listed.append({"folder": place.name, "inputs": program.inputs, "shapes": shapes, "memory": memory})
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "backend": backend,
+            "inputs": _texts(inputs),
+            "outputs": _texts(outputs),
+            "programs": listed,
+        }
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def read_artifact(folder: Path, options: BackendOptions) -> Artifact:
+    """What ``write_artifact`` wrote; UsageError if the folder holds nothing of that kind."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{folder} holds no compiled model: {MANIFEST} is missing") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UsageError(f"{folder} was written by another version of glowpy; compile the model again")
+    try:
+        return _read(folder, manifest, options)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error})") from None
+
+
+def _read(folder: Path, manifest: Mapping[str, Any], options: BackendOptions) -> Artifact:
+    backend = backend_class(manifest["backend"])
+    programs: dict[Shapes, Specialisation] = {}
+    for entry in manifest["programs"]:
+        place = folder / Path(entry["folder"]).name
+        if not place.is_dir():
+            raise UsageError(f"{place} is missing; compile the model again")
+        shapes = tuple(tuple(map(int, shape)) for shape in entry["shapes"])
+        executable = backend.load(place, options)
+        programs[shapes] = Specialisation(executable, _memory(entry["memory"]), tuple(entry["inputs"]))
+    inputs, outputs = _specs(manifest["inputs"]), _specs(manifest["outputs"])
+    return Artifact(manifest["name"], manifest["backend"], inputs, outputs, programs)
+
+
+def _memory(entry: Mapping[str, Any]) -> MemoryPlan:
+    buffers = tuple(BufferPlan(**row) for row in entry["buffers"])
+    return MemoryPlan(entry["arena"], entry["live_peak"], entry["weights"], buffers)
+
+
+def _texts(specs: Sequence[TensorSpec]) -> list[list[str]]:
+    return [[spec.name, str(spec.type)] for spec in specs]
+
+
+def _specs(texts: Sequence[Sequence[str]]) -> tuple[TensorSpec, ...]:
+    try:
+        return tuple(TensorSpec(name, TensorType.parse(type)) for name, type in texts)
+    except GlowError as error:
+        raise ValueError(str(error)) from None

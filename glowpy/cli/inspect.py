@@ -1,0 +1,142 @@
+"""``glowc inspect``: what is in a model, and what stands in the way of compiling it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from glowpy.cli import options as shared
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+    from glowpy_ir.errors import GlowError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    shared.add_model(parser)
+    shared.add_output(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what the file declares, count what it holds, and import it to find all problems at once."""
+    from glowpy.cli.report import show_json
+    from glowpy.onnx.files import open_model
+    from glowpy.source import locate
+
+    file = open_model(locate(options.model))
+    problems, code = _problems(options)
+    facts = _facts(file.proto) | {"problems": problems}
+    if options.json:
+        show_json({"model": file.name} | facts)
+    elif not options.quiet:
+        print(_text(file.name, facts))
+    return code
+
+
+def _problems(options: argparse.Namespace) -> tuple[list[str], int]:
+    """All that keeps the model from being compiled, and the exit code that this means."""
+    from glowpy.feeds import bind_open
+    from glowpy.source import open_source
+    from glowpy_ir.errors import Findings, GlowError, UsageError
+
+    try:
+        source = open_source(options.model, dict(options.dim), dict(options.shape))
+        inputs, _ = bind_open(source.inputs, {})
+        source.graph_for(tuple(spec.type.extents for spec in inputs))
+    except UsageError:
+        raise
+    except Findings as findings:
+        told = [str(finding) for finding in findings.findings]
+        return (told if options.verbose else _grouped(findings.findings)), findings.code
+    except GlowError as error:
+        return [str(error)], error.exit_code
+    return [], 0
+
+
+def _grouped(findings: Iterable[GlowError]) -> list[str]:
+    """What is wrong with several nodes in the same words is told once."""
+    groups: dict[str, list[str]] = {}
+    for finding in findings:
+        place = f"{finding.origin.op} '{finding.origin.node}'" if finding.origin else "model"
+        groups.setdefault(str(finding.args[0]), []).append(place)
+    others = {message: len(places) - 1 for message, places in groups.items()}
+    return [
+        f"{places[0]}{f' and {others[message]} more' if others[message] else ''}: {message}"
+        for message, places in groups.items()
+    ]
+
+
+def _facts(model: ModelProto) -> dict[str, Any]:
+    """What the file says, before anything is made of it."""
+    from glowpy.onnx.inputs import free_inputs
+
+    graph = model.graph
+    nodes = list(_nodes(graph))
+    counts = Counter((f"{node.domain}::" if node.domain else "") + node.op_type for node in nodes)
+    weights = [tensor for nested in _graphs(graph) for tensor in nested.initializer]
+    weights += [attribute.t for node in nodes for attribute in node.attribute if node.op_type == "Constant"]
+    return {
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "ir_version": model.ir_version,
+        "opsets": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
+        "inputs": {value.name: _type_text(value.type) for value in free_inputs(graph)},
+        "outputs": {value.name: _type_text(value.type) for value in graph.output},
+        "weights": len(weights),
+        "parameters": sum(math.prod(tensor.dims) for tensor in weights),
+        "nodes": len(nodes),
+        "operators": dict(counts.most_common()),
+    }
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph, and all that are nested in its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for nested in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(nested)
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for nested in _graphs(graph):
+        yield from nested.node
+
+
+def _type_text(type: Any) -> str:
+    """The declared type in the notation of the IR, ``?`` for what is left open."""
+    from glowpy.onnx.weights import kind_of_code
+    from glowpy_ir.errors import GlowError
+
+    if type.WhichOneof("value") != "tensor_type":
+        return str(type.WhichOneof("value") or "unknown").removesuffix("_type")
+    tensor = type.tensor_type
+    try:
+        kind = kind_of_code(tensor.elem_type).value
+    except GlowError:
+        kind = f"type {tensor.elem_type}"
+    if not tensor.HasField("shape"):
+        return f"{kind} of any shape"
+    dims = (str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in tensor.shape.dim)
+    return f"{kind}[{','.join(dims)}]"
+
+
+def _text(name: str, facts: dict[str, Any]) -> str:
+    from glowpy.cli.table import plural, render
+
+    opsets = ", ".join(f"{domain} {version}" for domain, version in facts["opsets"].items())
+    lines = [
+        f"{name}: {plural(facts['nodes'], 'node')}, {facts['parameters']:,} parameters in {facts['weights']} tensors",
+        f"  operator sets {opsets}; IR version {facts['ir_version']}; made by {facts['producer'] or 'unknown'}",
+        render([("input", *item) for item in facts["inputs"].items()], indent="  "),
+        render([("output", *item) for item in facts["outputs"].items()], indent="  "),
+        render([(str(count), name) for name, count in facts["operators"].items()], ("nodes", "operator"), "  "),
+    ]
+    if facts["problems"]:
+        lines += [f"{plural(len(facts['problems']), 'problem')}:", *(f"  {problem}" for problem in facts["problems"])]
+    else:
+        lines.append("no problems: the model can be imported")
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""What a model takes and gives, the check that arrays fit, and random arrays that do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from glowpy_ir.dims import bind, symbols
+from glowpy_ir.errors import UsageError
+from glowpy_ir.types import Array, Kind, TensorType, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """The name and the type of an input or an output."""
+
+    name: str
+    type: TensorType
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy type of its elements."""
+        return self.type.kind.dtype
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        """Its extents; a dimension that is not known yet is the text of its symbol."""
+        return tuple(dim if isinstance(dim, int) else str(dim) for dim in self.type.shape)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+def name_feeds(
+    inputs: Sequence[TensorSpec], positional: Sequence[object], named: Mapping[str, object]
+) -> dict[str, object]:
+    """The arguments of a call by the names of the inputs; a single mapping may stand for all of them."""
+    if len(positional) == 1 and isinstance(positional[0], Mapping) and not named:
+        return dict(positional[0])
+    if len(positional) > len(inputs):
+        raise UsageError(f"{len(positional)} arrays given; the model takes {len(inputs)}: {_list(inputs)}")
+    feeds: dict[str, object] = {spec.name: array for spec, array in zip(inputs, positional, strict=False)}
+    twice = feeds.keys() & named.keys()
+    if twice:
+        raise UsageError(f"input {min(twice)!r} is given twice, by position and by name")
+    return feeds | named
+
+
+def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
+    """The arrays to run with, in the order of the inputs and each contiguous, copied only where it must be.
+
+    UsageError tells at once of all inputs that are missing, unknown, or have another dtype or shape. Nothing is
+    cast. Where two inputs share a symbolic dimension, their extents must be the same.
+    """
+    problems = [_unknown(name, inputs) for name in feeds if name not in {spec.name for spec in inputs}]
+    arrays: dict[str, Array] = {}
+    extents: dict[str, tuple[int, str]] = {}
+    for spec in inputs:
+        if spec.name not in feeds:
+            problems.append(f"input {spec.name!r} is missing; expected {spec.type}")
+            continue
+        try:
+            array = _as_array(spec, feeds[spec.name])
+            _check_type(spec, array)
+            _bind_symbols(spec, array, extents)
+            arrays[spec.name] = array
+        except UsageError as problem:
+            problems.append(str(problem))
+    if not problems:
+        problems = [text for spec in inputs for text in _disagreements(spec, arrays[spec.name], extents)]
+    if problems:
+        raise UsageError("; ".join(problems))
+    return list(arrays.values())
+
+
+def _list(inputs: Sequence[TensorSpec]) -> str:
+    return ", ".join(map(str, inputs)) or "nothing"
+
+
+def _unknown(name: str, inputs: Sequence[TensorSpec]) -> str:
+    near = get_close_matches(str(name), [spec.name for spec in inputs], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the model takes {_list(inputs)}"
+    return f"no input {name!r}; {hint}"
+
+
+def _as_array(spec: TensorSpec, given: object) -> Array:
+    try:
+        array = np.asarray(given, order="C")
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(f"input {spec.name!r}: expected {spec.type}, given no array ({error})") from None
+    if spec.type.kind is Kind.STRING and array.dtype.kind in "UT":
+        return array.astype(object)
+    return array
+
+
+def _check_type(spec: TensorSpec, array: Array) -> None:
+    if kind_of(array.dtype) is spec.type.kind and _fits(spec.type, array.shape):
+        return
+    kind = kind_of(array.dtype)
+    given = f"{kind.value if kind else array.dtype}[{','.join(map(str, array.shape))}]"
+    hint = f"; convert it with .astype({spec.dtype.name!r})" if kind is not spec.type.kind else ""
+    raise UsageError(f"input {spec.name!r}: expected {spec.type}, given {given}{hint}")
+
+
+def _fits(type: TensorType, shape: tuple[int, ...]) -> bool:
+    return type.rank == len(shape) and all(
+        dim == extent for dim, extent in zip(type.shape, shape, strict=True) if isinstance(dim, int)
+    )
+
+
+def _bind_symbols(spec: TensorSpec, array: Array, extents: dict[str, tuple[int, str]]) -> None:
+    """Note the extents of the symbols that stand alone as a dimension of this input."""
+    for dim, extent in zip(spec.type.shape, array.shape, strict=True):
+        name = str(dim)
+        if symbols(dim) != {name}:
+            continue
+        known, where = extents.setdefault(name, (extent, spec.name))
+        if known != extent:
+            raise UsageError(f"dimension {name} is {known} in input {where!r} and {extent} in input {spec.name!r}")
+
+
+def _disagreements(spec: TensorSpec, array: Array, extents: Mapping[str, tuple[int, str]]) -> list[str]:
+    """The dimensions made of several symbols that do not come out as given."""
+    values = {name: extent for name, (extent, _) in extents.items()}
+    wanted = _bound(spec.type, values).shape
+    return [
+        f"input {spec.name!r}: dimension {i} must be {dim} = {want}, given {extent}"
+        for i, (dim, want, extent) in enumerate(zip(spec.type.shape, wanted, array.shape, strict=True))
+        if isinstance(want, int) and want != extent
+    ]
+
+
+def bind_open(
+    inputs: Sequence[TensorSpec], feeds: Mapping[str, object], extent: int = 1
+) -> tuple[tuple[TensorSpec, ...], dict[str, int]]:
+    """The inputs with all dimensions known: as in the arrays that are given, and ``extent`` where these do not tell.
+
+    The second answer is what was bound without being told.
+    """
+    known: dict[str, int] = {}
+    for spec in inputs:
+        if spec.name in feeds:
+            known |= zip(map(str, spec.type.shape), np.shape(feeds[spec.name]), strict=False)  # type: ignore[arg-type]
+    names = dict.fromkeys(name for spec in inputs for dim in spec.type.shape for name in sorted(symbols(dim)))
+    assumed = {name: extent for name in names if name not in known}
+    values = {name: known.get(name, extent) for name in names}
+    return tuple(replace(spec, type=_bound(spec.type, values)) for spec in inputs), assumed
+
+
+def _bound(type: TensorType, values: Mapping[str, int]) -> TensorType:
+    return type.with_shape(*(bind(dim, values) for dim in type.shape))
+
+
+def random_feeds(inputs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
+    """Arrays for inputs whose dimensions are all known, the same for each seed."""
+    generator = np.random.default_rng(seed)
+    return {spec.name: random_array(generator, spec.dtype, spec.type.extents) for spec in inputs}
+
+
+def random_array(generator: Generator, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """Normally distributed floats; bools, and integers that are 0 or 1, for these are valid as indices and masks."""
+    kind = kind_of(dtype)
+    if kind is Kind.STRING:
+        return generator.choice(np.array(["a", "b"], object), shape)
+    if kind is not None and kind.is_float:
+        return np.asarray(generator.standard_normal(shape), np.float32).astype(dtype)
+    return np.asarray(generator.integers(0, 2, shape)).astype(dtype)

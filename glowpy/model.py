@@ -1,0 +1,86 @@
+"""A compiled model as its user sees it: called with arrays, answers with arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from glowpy.artifact import write_artifact
+from glowpy.feeds import TensorSpec, check_feeds, name_feeds
+from glowpy.program.memory import MemoryPlan
+from glowpy.specialise import Specialisations
+from glowpy_ir.errors import UsageError
+from glowpy_ir.types import Array
+
+
+class Model:
+    """A compiled model; ``glowpy.compile`` and ``glowpy.load`` make one.
+
+    Where dimensions are open, code is generated when inputs of new shapes come for the first time, and kept for the
+    shapes that were used last. Several threads may call one model at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        programs: Specialisations,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.inputs = tuple(inputs)
+        """What the model takes, in its own order."""
+        self.outputs = tuple(outputs)
+        """What the model gives, in its own order."""
+        self._programs = programs
+
+    def __call__(self, /, *arrays: object, **named: object) -> Array | tuple[Array, ...]:
+        """Run the model: ``m(x)``, ``m(x, y)``, ``m({"x": x})`` or ``m(x=x)``.
+
+        The answer is the array of the only output, or a tuple of all outputs in the model's order. UsageError if the
+        inputs do not fit; nothing is cast.
+        """
+        results = self.run(None, name_feeds(self.inputs, arrays, named))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, object]) -> list[Array]:
+        """The outputs that are called ``names``, or all in the model's order; for inputs by name."""
+        unknown = [name for name in names or () if name not in {spec.name for spec in self.outputs}]
+        if unknown:
+            raise UsageError(f"no output {unknown[0]!r}; there are: {', '.join(map(str, self.outputs))}")
+        arrays = check_feeds(self.inputs, feeds)
+        program = self._programs.get(tuple(array.shape for array in arrays))
+        results = program.run(arrays)
+        if names is None:
+            return results
+        by_name = {spec.name: array for spec, array in zip(self.outputs, results, strict=True)}
+        return [by_name[name] for name in names]
+
+    @property
+    def memory_plan(self) -> MemoryPlan:
+        """The memory of one inference, for the shapes that were used last; UsageError before the first."""
+        programs = list(self._programs.all().values())
+        if not programs:
+            raise UsageError("the memory depends on open dimensions; run the model once, or bind them when compiling")
+        return programs[-1].memory
+
+    def listing(self, kind: str) -> str:
+        """The generated code for the shapes that were used last, as text: ``llvm`` or ``asm`` of the cpu backend."""
+        programs = list(self._programs.all().values())
+        if not programs:
+            raise UsageError("there is no code before the first run; bind the open dimensions when compiling")
+        return programs[-1].executable.listing(kind)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the code for all shapes compiled so far into a folder that ``glowpy.load`` reads.
+
+        The folder is made, or replaced if glowpy wrote it. UsageError if nothing is compiled yet.
+        """
+        write_artifact(Path(folder), self.name, self.backend, self.inputs, self.outputs, self._programs.all())
+
+    def __repr__(self) -> str:
+        takes, gives = (", ".join(map(str, specs)) for specs in (self.inputs, self.outputs))
+        return f"<glowpy.Model {self.name!r} ({takes}) -> ({gives}), backend {self.backend!r}>"
