@@ -5,11 +5,13 @@ Members of a concatenation are so written into their parent, and results into th
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from glowpy.program.halo import layouts_fit, widen_halo, zero_halos
 from glowpy_backends.base import Backend
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Copy
-from glowpy_ir.program import Activation, Buffer, Compute, Program, View, ZeroHalo, may_overlap
+from glowpy_ir.program import Activation, Buffer, Compute, Instruction, Program, View, ZeroHalo, may_overlap
 
 
 def coalesce_copies(program: Program, backend: Backend) -> bool:
@@ -75,9 +77,9 @@ def _conflicts(program: Program, copy: Compute) -> bool:
     return False
 
 
-def _is_fill(instruction: Compute) -> bool:
+def _is_fill(instruction: Instruction) -> TypeGuard[Compute]:
     """Whether it reads nothing, and so can run as early as wanted."""
-    return isinstance(instruction.op, Splat)
+    return isinstance(instruction, Compute) and isinstance(instruction.op, Splat)
 
 
 def _move(program: Program, source: Buffer, target: Buffer) -> None:
@@ -88,7 +90,7 @@ def _move(program: Program, source: Buffer, target: Buffer) -> None:
     for instruction in program.instructions:
         if isinstance(instruction, Compute):
             instruction.replace(source, target)
-    fills = [i for i in program.instructions if _is_fill(i) and i.outputs[0].storage is target.storage]
+    fills = [i for i in program.instructions if _is_fill(i) and i.output.storage is target.storage]
     rest = [i for i in program.instructions if i not in fills]
     first = next(
         (

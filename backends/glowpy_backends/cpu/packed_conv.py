@@ -10,7 +10,7 @@ import numpy as np
 from glowpy_backends.cpu.blocked import blocks, pack, packed_type, unpack
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.kernels import convolution
+from glowpy_backends.cpu.kernels import convolution, winograd
 from glowpy_backends.cpu.kernels.convolution import Convolution
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
@@ -71,6 +71,26 @@ class Direct:
 
     def kernel(self, spec: Convolution, target: Target) -> Kernel:
         return convolution.convolution(spec, self.tiling, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """Tiles of ``m x m`` results from transformed tiles of the image."""
+
+    m: int
+    tiling: Tiling
+
+    def halo(self, spec: Convolution) -> tuple[int, int, int, int]:
+        return winograd.halo(winograd.Winograd(spec, self.m))
+
+    def pack(self, weights: Array, spec: Convolution) -> Array:
+        return winograd.pack_weights(weights, winograd.Winograd(spec, self.m), self.tiling)
+
+    def unpack(self, packed: Array, spec: Convolution) -> Array:
+        return winograd.unpack_weights(packed, winograd.Winograd(spec, self.m), self.tiling)
+
+    def kernel(self, spec: Convolution, target: Target) -> Kernel:
+        return winograd.winograd(winograd.Winograd(spec, self.m), self.tiling, target)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from glowpy_ir.op import Op, Primitive
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.movement import Copy
-from glowpy_ir.program import Buffer, Compute, Instruction, ZeroHalo
+from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 from glowpy_ir.strided import Strided
-from glowpy_ir.types import Kind
 
 
 @dataclass(frozen=True)
@@ -98,20 +97,19 @@ def packed_conv(site: Site) -> Kernel:
     return site.op.algorithm.kernel(site.op.lying(image, result, epilogue), site.target)
 
 
+def splat(site: Site) -> Kernel:
+    """One value everywhere."""
+    assert isinstance(site.op, Splat)
+    return fill.splat(site.results[0], site.op, site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     PackedConv: packed_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
-    Splat: lambda site: fill.splat(site.results[0], _value(site.op), site.target),
+    Splat: splat,
 }
 
 BLOCKED: Mapping[type[Op], Select] = {}
 
 FUSING: frozenset[type[Op]] = frozenset({PackedConv})
 """The operators whose kernels take an epilogue."""
-
-
-def _value(op: Primitive) -> float:
-    assert isinstance(op, Splat)
-    return op.value
-
-
