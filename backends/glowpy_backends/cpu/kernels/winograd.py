@@ -25,8 +25,8 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling, tile_rows
 from glowpy_backends.cpu.view import View
 
-_TILES = 28
-"""Tiles that are transformed together: rows enough for the products, few enough for the second-level cache."""
+_TILES = {2: 56, 4: 28}
+"""Tiles that are transformed together for each ``m``: rows enough for the products, few enough for the cache."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Winograd:
     def block(self) -> tuple[int, int]:
         """Tiles down and across one block of tiles that are transformed together."""
         down, across = self.grid
-        columns = -(-across // -(-across // (2 * _TILES)))
-        rows = max(1, min(down, _TILES // columns))
+        columns = -(-across // -(-across // (2 * _TILES[self.m])))
+        rows = max(1, min(down, _TILES[self.m] // columns))
         return -(-down // -(-down // rows)), columns
 
     @property
@@ -105,6 +105,24 @@ def pack_weights(weights: NDArray[Any], spec: Winograd, tiling: Tiling) -> NDArr
     return np.concatenate(parts)
 
 
+def unpack_weights(packed: NDArray[Any], spec: Winograd, tiling: Tiling) -> NDArray[Any]:
+    """The weights ``[O, C, 3, 3]`` that were packed, up to rounding."""
+    conv = spec.convolution
+    transformed = np.zeros((spec.a**2, conv.out_blocks * conv.lanes, conv.in_channels))
+    start = 0
+    for kind in panels_of(conv.out_blocks, tiling.vectors, conv.lanes, conv.lanes):
+        for number in range(kind.count):
+            first, width = (kind.block + number * kind.vectors) * conv.lanes, kind.vectors * conv.lanes
+            size = spec.a**2 * conv.in_channels * width
+            panel = packed[start : start + size].reshape(spec.a**2, conv.in_channels, width)
+            transformed[:, first : first + width] = panel.transpose(0, 2, 1)
+            start += size
+    grid = transformed[:, : conv.out_channels].reshape(spec.a, spec.a, conv.out_channels, conv.in_channels)
+    inverse = np.linalg.pinv(_WEIGHTS[spec.m])
+    weights: NDArray[Any] = np.einsum("ia,aboc,jb->ocij", inverse, grid, inverse, optimize=True)
+    return weights.astype(packed.dtype)
+
+
 def winograd(spec: Winograd, tiling: Tiling, target: Target) -> Kernel:
     """The kernel; its operands are the result, the image, the packed weights, and those of the epilogue.
 
@@ -147,7 +165,7 @@ class _Scratch:
     """What a thread keeps of one block of tiles; places are in elements from the start of its scratch.
 
     First the transformed inputs ``[a²][C/b][tile][b]``, then the products of one panel ``[a²][vectors][tile][b]``,
-    then the outputs ``[m][m][b]`` of one tile that hangs over the image.
+    then one tile between its transforms along the lines and along the columns ``[a][a][b]``.
     """
 
     spec: Winograd
@@ -170,8 +188,16 @@ class _Scratch:
 
     @property
     def inputs(self) -> int:
-        """One of the ``a²`` positions of all inputs."""
-        return self.spec.convolution.image.shape[1] * self.plane
+        """From one of the ``a²`` positions of all inputs to the next."""
+        return self._odd(self.spec.convolution.image.shape[1])
+
+    def position(self, vectors: int) -> int:
+        """From one of the ``a²`` positions of the products to the next."""
+        return self._odd(vectors)
+
+    def _odd(self, planes: int) -> int:
+        """An odd number of vectors: the positions of a tile must not fall into few sets of the cache."""
+        return (planes * self.tiles | 1) * self.type.lanes
 
     @property
     def products(self) -> int:
@@ -179,13 +205,17 @@ class _Scratch:
         return self.spec.a**2 * self.inputs
 
     @property
-    def edge(self) -> int:
-        """Where the outputs of a tile at the edge begin."""
-        return self.products + self.spec.a**2 * self.vectors * self.plane
+    def between(self) -> int:
+        """Where the tile between its transforms begins."""
+        return self.products + self.spec.a**2 * self.position(self.vectors)
 
     @property
     def size(self) -> int:
-        return self.edge + self.spec.m**2 * self.type.lanes
+        return self.between + self.spec.a**2 * self.type.lanes
+
+    def after_lines(self, b: Builder, y: Index, x: Index) -> Index:
+        """Where an element of that tile lies."""
+        return b.add(self.between, b.mul(b.add(b.mul(y, self.spec.a), x), self.type.lanes))
 
 
 @dataclass(frozen=True)
@@ -235,21 +265,56 @@ def _transform_inputs(b: Builder, site: _Site, scratch: _Scratch, image: Ssa, me
 
         def tile(row: Index, column: Index, number: Index) -> None:
             pixel = b.add(b.mul(row, spec.m * per_row), b.mul(column, spec.m * per_column))
-            source = b.gep(plane, pixel, element)
-            target = b.gep(place, b.mul(number, type.lanes), element)
-            lines = [
-                _INPUTS[spec.m](
-                    b, [b.load(b.gep(source, y * per_row + x * per_column, element), type) for x in range(a)]
-                )
-                for y in range(a)
-            ]
-            for x in range(a):
-                for y, value in enumerate(_INPUTS[spec.m](b, [line[x] for line in lines])):
-                    b.store(value, b.gep(target, (y * a + x) * scratch.inputs, element))
+            _two_passes(
+                b, scratch, memory, _INPUTS[spec.m], a,
+                source=b.gep(plane, pixel, element), source_row=per_row, source_column=per_column,
+                finish=store(b.gep(place, b.mul(number, type.lanes), element)), columns=a,
+            )  # fmt: skip
 
         site.each_tile(b, tile)
 
+    def store(target: Ssa) -> Callable[[Index, list[Ssa]], None]:
+        def column(x: Index, values: list[Ssa]) -> None:
+            first = b.gep(target, b.mul(x, scratch.inputs), element)
+            for y, value in enumerate(values):
+                b.store(value, b.gep(first, y * a * scratch.inputs, element))
+
+        return column
+
     b.loop(0, conv.image.shape[1], 1, channels)
+
+
+def _two_passes(
+    b: Builder,
+    scratch: _Scratch,
+    memory: Ssa,
+    transform: Callable[[Builder, list[Ssa]], list[Ssa]],
+    size: int,
+    source: Ssa,
+    source_row: int,
+    source_column: int,
+    finish: Callable[[Index, list[Ssa]], None],
+    columns: Index,
+) -> None:
+    """Transforms the lines of a tile of ``a x a``, then ``columns`` of the ``size`` columns that come of it.
+
+    ``finish`` gets the number of a column and its ``size`` values. What lies between the passes goes through memory:
+    a whole tile is more than there are registers.
+    """
+    type, element, a = scratch.type, scratch.type.scalar, scratch.spec.a
+
+    def line(y: Index, _: list[Ssa]) -> None:
+        first = b.gep(source, b.mul(y, source_row), element)
+        values = [b.load(b.gep(first, x * source_column, element), type) for x in range(a)]
+        for x, value in enumerate(transform(b, values)):
+            b.store(value, b.gep(memory, scratch.after_lines(b, y, x), element))
+
+    def column(x: Index, _: list[Ssa]) -> None:
+        places = [b.gep(memory, scratch.after_lines(b, y, x), element) for y in range(a)]
+        finish(x, transform(b, [b.load(place, type) for place in places]))
+
+    b.loop(0, a, 1, line)
+    b.loop(0, columns, 1, column)
 
 
 def _multiply(
@@ -288,7 +353,7 @@ def _multiply(
     def position(i: Index, _: list[Ssa]) -> None:
         left = b.gep(memory, b.mul(i, scratch.inputs), element)
         right = b.gep(panel, b.mul(i, plan.following), element)
-        sums = b.gep(memory, b.add(scratch.products, b.mul(i, kind.vectors * scratch.plane)), element)
+        sums = b.gep(memory, b.add(scratch.products, b.mul(i, scratch.position(kind.vectors))), element)
         output = Output(b, view, sums, Epilogue(), [], type.lanes)
 
         def tile_at(y: Index, x: Index) -> Tile:
@@ -306,65 +371,36 @@ def _transform_outputs(
     spec, type = scratch.spec, scratch.type
     m, element = spec.m, type.scalar
     _, _, height, width, lanes = spec.convolution.result.shape
+    position = scratch.position(kind.vectors)
 
     def vector(j: Index, _: list[Ssa]) -> None:
         def tile(row: Index, column: Index, number: Index) -> None:
             place = b.add(b.mul(j, scratch.plane), b.mul(number, lanes))
-            source = b.gep(memory, b.add(scratch.products, place), element)
-            values = _output_tile(b, scratch, kind, source)
             y, x = b.mul(row, m), b.mul(column, m)
 
-            def results(y: Index, x: Index) -> Tile:
-                return output.tile((site.image, b.add(first, j), y, x, 0))
+            def finish(dx: Index, values: list[Ssa]) -> None:
+                def rows(count: int) -> None:
+                    results = output.tile((site.image, b.add(first, j), y, b.add(x, dx), 0))
+                    for dy, value in enumerate(values[:count]):
+                        delta = (0, 0, dy, 0, 0)
+                        results.finish(results.started(value, delta), delta, lanes)
 
-            def inside() -> None:
-                tile = results(y, x)
-                for dy in range(m):
-                    for dx in range(m):
-                        _finish(b, tile, values[dy][dx], (0, 0, dy, dx, 0))
+                if height % m == 0:
+                    rows(m)
+                else:
+                    whole = b.less(b.add(y, m - 1), height)
+                    b.branch(whole, lambda: rows(m), lambda: rows(height % m))
 
-            def at_the_edge() -> None:
-                edge = b.gep(memory, scratch.edge, element)
-                for dy in range(m):
-                    for dx in range(m):
-                        b.store(values[dy][dx], b.gep(edge, (dy * m + dx) * lanes, element))
-
-                def down(dy: Index, _: list[Ssa]) -> None:
-                    def across(dx: Index, _: list[Ssa]) -> None:
-                        place = b.mul(b.add(b.mul(dy, m), dx), lanes)
-                        value = b.load(b.gep(edge, place, element), type)
-                        _finish(b, results(b.add(y, dy), b.add(x, dx)), value, (0, 0, 0, 0, 0))
-
-                    b.loop(0, b.smaller(m, b.sub(width, x)), 1, across)
-
-                b.loop(0, b.smaller(m, b.sub(height, y)), 1, down)
-
-            if height % m == 0 and width % m == 0:
-                inside()
-                return
-            fits = b.op("and", b.less(b.add(y, m - 1), height), b.less(b.add(x, m - 1), width))
-            b.branch(fits, inside, at_the_edge)
+            _two_passes(
+                b, scratch, memory, _OUTPUTS[m], m,
+                source=b.gep(memory, b.add(scratch.products, place), element),
+                source_row=spec.a * position, source_column=position,
+                finish=finish, columns=m if width % m == 0 else b.smaller(m, b.sub(width, x)),
+            )  # fmt: skip
 
         site.each_tile(b, tile)
 
     b.loop(0, kind.vectors, 1, vector)
-
-
-def _output_tile(b: Builder, scratch: _Scratch, kind: Panels, source: Ssa) -> list[list[Ssa]]:
-    """The ``m x m`` outputs of the tile whose products begin at ``source``."""
-    a, m = scratch.spec.a, scratch.spec.m
-    position = kind.vectors * scratch.plane
-
-    def product(y: int, x: int) -> Ssa:
-        return b.load(b.gep(source, (y * a + x) * position, scratch.type.scalar), scratch.type)
-
-    lines = [_OUTPUTS[m](b, [product(y, x) for x in range(a)]) for y in range(a)]
-    columns = [_OUTPUTS[m](b, [line[x] for line in lines]) for x in range(m)]
-    return [[columns[x][y] for x in range(m)] for y in range(m)]
-
-
-def _finish(b: Builder, tile: Tile, value: Ssa, delta: tuple[int, ...]) -> None:
-    tile.finish(tile.started(value, delta), delta, value.type.lanes)
 
 
 # The transforms of one line. G is used as a matrix; Bᵀ and Aᵀ are written out, sharing what their rows have in common.
