@@ -19,6 +19,9 @@ from glowpy.compare import worst
 from glowpy_ir.errors import GlowError
 from glowpy_ir.types import Array
 
+REFERENCE = "onnxruntime"
+"""The engine whose outputs the others are checked against, if it takes part; else the last one."""
+
 NOTE = (
     "ratio: time / time of the first engine in the same round (above 1: the first is faster), with 10th and 90th "
     "percentile;\nwhere these lie on both sides of 1, the two are equally fast as far as this run can tell."
@@ -97,7 +100,7 @@ def compare(case: Case, threads: int, engines: tuple[str, ...], rounds: int, sli
             runs[name] = run
         except Exception as error:  # any engine may refuse a model in its own way; the others are measured all the same
             failures[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
-    reference = outputs[list(outputs)[-1]] if outputs else []
+    reference = outputs.get(REFERENCE) or next(reversed(outputs.values()), [])
     differences = {name: worst(made, reference).relative for name, made in outputs.items()}
     return Result(case.name, threads, engines, measure(runs, rounds, slice_seconds), differences, failures)
 

@@ -64,6 +64,7 @@ class OpenVino:
             model.reshape({port: case.feeds[name].shape for port, name in zip(model.inputs, names, strict=True)})
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
+            "EXECUTION_MODE_HINT": "ACCURACY",  # or it quantizes what goes into products with int8 weights
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,

@@ -23,7 +23,7 @@ class Result:
     """The first is the one that the others are compared with."""
     timing: Timing
     differences: dict[str, float]
-    """Of each engine's outputs from those of the last engine, in units of the outputs' range."""
+    """Of each engine's outputs from the reference's, in units of the outputs' range."""
     failures: dict[str, str]
     """Why an engine could not take part."""
 

@@ -95,6 +95,8 @@ def _as_array(spec: TensorSpec, given: object) -> Array:
         raise UsageError(f"input {spec.name!r}: expected {spec.type}, given no array ({error})") from None
     if spec.type.kind is Kind.STRING and array.dtype.kind in "UT":
         return array.astype(object)
+    if array.dtype == object and not all(isinstance(element, str) for element in array.flat):
+        raise UsageError(f"input {spec.name!r}: expected {spec.type}, given an array of Python objects")
     return array
 
 

@@ -14,7 +14,8 @@ from glowpy.files import writing
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind
 
-LITERAL = re.compile(r"(?P<dims>(?:\d+x)*)(?P<kind>[a-z]\w*)=(?P<data>.*)", re.DOTALL)
+KINDS = {kind.value: kind for kind in Kind}
+LITERAL = re.compile(rf"(?:(?P<name>.+)=)?(?P<dims>(?:\d+x)*)(?P<kind>{'|'.join(KINDS)})=(?P<data>[^=]*)")
 FORMS = "INPUT=@file.npy, INPUT=1x3x224x224xf32=1 or @file.npz"
 
 
@@ -62,24 +63,18 @@ def _read(argument: str) -> tuple[str | None, Array]:
     if argument.startswith("@"):
         return None, _load_one(Path(argument[1:]))
     if found := LITERAL.fullmatch(argument):
-        return None, _fill(argument, found)
-    name, equals, literal = argument.partition("=")
-    if equals and (found := LITERAL.fullmatch(literal)):
-        return name, _fill(argument, found)
+        return found["name"], _fill(argument, found)
     raise UsageError(f"cannot read {argument!r}; expected {FORMS}")
 
 
 def _fill(argument: str, found: re.Match[str]) -> Array:
     """A tensor from its literal: one element for all, or each element."""
-    kinds = {kind.value: kind for kind in Kind}
-    if found["kind"] not in kinds:
-        raise UsageError(f"{argument!r}: no element kind {found['kind']!r}; there are {', '.join(kinds)}")
-    dtype = kinds[found["kind"]].dtype
+    kind = KINDS[found["kind"]]
     shape = tuple(int(extent) for extent in found["dims"].split("x")[:-1])
-    words = re.split(r"[\s,]+", found["data"].strip(" []"))
+    words = re.split(r"[\s,\[\]]+", found["data"].strip(" []"))
     try:
-        elements = np.array([_number(word, kinds[found["kind"]]) for word in words], dtype)
-        return np.full(shape, elements[0], dtype) if len(words) == 1 else elements.reshape(shape)
+        elements = np.array([_number(word, kind) for word in words], kind.dtype)
+        return np.full(shape, elements[0], kind.dtype) if len(words) == 1 else elements.reshape(shape)
     except (ValueError, OverflowError, TypeError, MemoryError) as error:
         raise UsageError(f"{argument!r} is no tensor: {error}") from None
 
