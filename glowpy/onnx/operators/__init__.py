@@ -6,8 +6,29 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from glowpy.onnx.context import Loader, Table
+from glowpy.onnx.operators import (
+    activation,
+    constant,
+    control,
+    elementwise,
+    indexing,
+    movement,
+    normalization,
+    reduction,
+    slicing,
+)
 
-STANDARD: tuple[ModuleType, ...] = ()
+STANDARD: tuple[ModuleType, ...] = (
+    activation,
+    constant,
+    control,
+    elementwise,
+    indexing,
+    movement,
+    normalization,
+    reduction,
+    slicing,
+)
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
 CONTRIBUTED: tuple[ModuleType, ...] = ()

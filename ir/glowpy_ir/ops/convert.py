@@ -22,6 +22,7 @@ class Cast(Unary):
     - To floats: rounded to the nearest, of two the even one. What is too large becomes infinite; in 8-bit floats the
       largest number instead, or, without ``saturate``, infinite or NaN as the kind has it.
     - Floats to integers: rounded toward zero; what is out of range becomes the nearest number in it, and NaN zero.
+      To four-bit integers: by way of i8, of which the low bits are kept.
     - Integers to integers: the low bits are kept.
     - To booleans: whether the element is not zero.
     - To and from strings: decimal notation; UsageError for a string that is no number.
@@ -50,12 +51,12 @@ class Cast(Unary):
                     return widened(input).astype(np.str_).astype(object)
                 case Kind.BOOL:
                     return np.asarray(widened(input) != 0)
+                case _ if self.to in FOUR_BIT_INTEGERS:
+                    return Cast(Kind.I8).evaluate(input).astype(self.to.dtype)
                 case _ if source.is_float and self.to.is_integer:
                     return _to_integers(widened(input), self.to)
                 case _ if self.to in EIGHT_BIT_FLOATS:
                     return self._to_eight_bits(input.astype(np.float32))
-                case _ if self.to in FOUR_BIT_INTEGERS:
-                    return input.astype(np.int64).astype(self.to.dtype)
                 case _:
                     return input.astype(self.to.dtype)
 

@@ -6,6 +6,7 @@ Half-precision floats are computed in f32; the result has the kind of the first 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 from glowpy_ir.dims import Dim, product
 from glowpy_ir.errors import TypeMismatch
@@ -127,7 +128,7 @@ class GroupNormalization(Composite):
 
 @dataclass(frozen=True)
 class MeanVarianceNormalization(Composite):
-    """``(input - mean) / (sqrt(mean(input²) - mean²) + 1e-9)`` along ``axes`` (ONNX MeanVarianceNormalization)"""
+    """``(input - mean) / (sqrt(variance) + 1e-9)`` along ``axes`` (ONNX MeanVarianceNormalization)"""
 
     axes: tuple[int, ...]
 
@@ -174,14 +175,15 @@ class Lrn(Composite):
         channels = _channels(e, input)
         if self.size < 1:
             raise TypeMismatch(f"a window has at least one channel; not {self.size}")
+        before, after = (self.size - 1) // 2, self.size // 2
+        if isinstance(channels, int):  # What is further away than any channel is zero.
+            before, after = min(before, channels), min(after, channels)
         elements = wide(e, input)
-        before = (0, (self.size - 1) // 2, *(0 for _ in type.shape[2:]))
-        after = (0, self.size // 2, *(0 for _ in type.shape[2:]))
-        squares = e.add(Pad(before, after), e.add(Mul(), elements, elements))
+        others = (0,) * (type.rank - 2)
+        squares = e.add(Pad((0, before, *others), (0, after, *others)), e.add(Mul(), elements, elements))
         padded = e.type_of(squares).shape
-        total, *others = (e.add(full_slice(padded, 1, i, channels), squares) for i in range(self.size))
-        for other in others:
-            total = e.add(Add(), total, other)
+        neighbours = [e.add(full_slice(padded, 1, i, channels), squares) for i in range(before + 1 + after)]
+        total = reduce(lambda lhs, rhs: e.add(Add(), lhs, rhs), neighbours)
         scaled = e.add(Mul(), scalar(e, self.alpha / self.size, total), total)
         base = e.add(Add(), scalar(e, self.bias, total), scaled)
         power = e.add(Pow(), base, scalar(e, self.beta, base))
