@@ -26,7 +26,7 @@ from glowpy_ir.program import (
     Weight,
     ZeroHalo,
 )
-from glowpy_ir.text import data_text, read_data
+from glowpy_ir.text import code_lines, data_text, read_data
 from glowpy_ir.types import Array, TensorType
 
 
@@ -77,20 +77,20 @@ def parse_program(
     text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None
 ) -> Program:
     """The program that ``text`` describes; SyntaxFault, with the line, if it describes none."""
-    lines = [line.split("//")[0].strip() for line in text.strip().splitlines()]
-    header = re.fullmatch(r"program (\S+) \{", lines[0]) if lines else None
+    lines = code_lines(text)
+    header = re.fullmatch(r"program (\S+) \{", lines[0][1]) if lines else None
     if header is None:
-        raise SyntaxFault(f"expected 'program NAME {{', found {lines[0] if lines else ''!r}")
+        raise SyntaxFault(f"expected 'program NAME {{', found {lines[0][1] if lines else ''!r}")
     program = Program(header[1])
     buffers: dict[str, Buffer] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         try:
             if end := re.fullmatch(r"\}(?: arena (\d+))?", line):
                 program.arena = int(end[1]) if end[1] else None
             elif declaration := re.fullmatch(r"%(\S+) = (\w+) (.*)", line):
                 name, kind, rest = declaration.groups()
                 buffers[name] = _parse_buffer(name, kind, rest, program, buffers, vocabulary, arrays or {})
-            elif line:
+            else:
                 program.instructions.append(_parse_instruction(line, buffers, vocabulary))
         except (KeyError, ValueError, SyntaxFault) as error:
             reason = f"no buffer %{error.args[0]}" if isinstance(error, KeyError) else str(error)

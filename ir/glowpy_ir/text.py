@@ -69,15 +69,21 @@ def node_text(node: Node) -> str:
     return f"{results} = {node.op.name}({operands}){node.op.attribute_text()} : {types}"
 
 
+def code_lines(text: str) -> list[tuple[int, str]]:
+    """The lines that say something, numbered, without comments (``// …``)."""
+    stripped = ((n, line.split("//")[0].strip()) for n, line in enumerate(text.splitlines(), start=1))
+    return [(number, line) for number, line in stripped if line]
+
+
 def parse(text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None) -> Graph:
     """The graph that ``text`` describes; SyntaxFault, with the line, if it describes none."""
-    lines = [line.split("//")[0].strip() for line in text.strip().splitlines()]
-    header = re.fullmatch(r"graph (\S+) \{", lines[0]) if lines else None
+    lines = code_lines(text)
+    header = re.fullmatch(r"graph (\S+) \{", lines[0][1]) if lines else None
     if header is None:
-        raise SyntaxFault(f"expected 'graph NAME {{', found {lines[0] if lines else ''!r}")
+        raise SyntaxFault(f"expected 'graph NAME {{', found {lines[0][1] if lines else ''!r}")
     graph = Graph(header[1])
     values: dict[str, Value] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         try:
             _parse_line(line, graph, values, vocabulary, arrays or {})
         except (KeyError, ValueError, SyntaxFault) as error:
