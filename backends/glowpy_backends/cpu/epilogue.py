@@ -76,7 +76,8 @@ class _Place:
 class Tile:
     """Results near each other; ``delta`` is the literal distance of a vector from the tile's origin, by dimension.
 
-    Along the last dimension a vector has ``lanes`` elements, of which ``count`` exist.
+    Along the last dimension a vector has ``lanes`` elements, of which ``count`` exist. One tile serves one stretch of
+    code without branches, since what its vectors share is loaded only once.
     """
 
     def __init__(
