@@ -72,7 +72,7 @@ class NodeContext:
         value = self.input(index)
         if isinstance(value, Constant):
             return value.data
-        raise Unsupported(f"input {index} ({value}) must be known: make it an initializer, or bind the model's dimensions")
+        raise Unsupported(f"input {index} ({value}) must be constant: make it an initializer, or bind dimensions")
 
     def known_ints(self, index: int) -> tuple[int, ...]:
         """The elements of a list (or of a scalar) of integers."""

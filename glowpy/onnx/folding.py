@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from glowpy.onnx.symbolic import DimArray, all_known, apply_to_dims
-from glowpy_ir.dims import Dim
+from glowpy_ir.dims import Dim, Expr, is_static
 from glowpy_ir.errors import BadModel, GlowError, Origin
 from glowpy_ir.evaluate import apply
 from glowpy_ir.graph import Builder, Constant, Graph, Value
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
-from glowpy_ir.types import TensorType
+from glowpy_ir.ops.elementwise import Splat
+from glowpy_ir.ops.movement import Concat
+from glowpy_ir.types import Kind, TensorType
 
 LIMIT = 1 << 16
 """What has more elements is left to the compiler's own constant folding."""
@@ -38,18 +40,19 @@ class FoldingBuilder(Builder):
         array = self._as_dims(value)
         return None if array is None else tuple(array.ravel())
 
-    def track(self, value: Value, dims: Sequence[Dim] | DimArray) -> None:
-        """Note that the elements of ``value`` are these dimensions."""
-        array = np.empty(value.type.extents, object)
-        array[...] = np.asarray(dims, object).reshape(array.shape)
-        self._tracked[value] = array
+    def dims(self, dims: Sequence[Dim], name: str = "shape") -> Value:
+        """A list of dimensions as a tensor of i64."""
+        if is_static(dims):
+            return self.constant(np.array(dims, np.int64), name)
+        parts = [self.add(Splat(dim, Kind.I64, (1,))) for dim in dims]
+        return parts[0] if len(parts) == 1 else self.add(Concat(0), *parts, name=name)
 
     def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
         """As any builder; but constants if all ``inputs`` are known and small."""
         try:
             types = infer(op, *(value.type for value in inputs))
             known = [value for value in inputs if isinstance(value, Constant)]
-            if len(known) == len(inputs) and _is_small(types) and _is_small([value.type for value in inputs]):
+            if len(known) == len(inputs) and not _is_open(op) and _is_small(types) and _is_small([value.type for value in inputs]):
                 return self._compute(op, known, types, names)
         except GlowError as error:
             raise error.at(self.origin) from None
@@ -57,6 +60,8 @@ class FoldingBuilder(Builder):
         if dims is not None and all_known(dims):
             stem = names[0] if names else op.name.lower()
             return (self.constant(dims.astype(types[0].kind.dtype), stem),)
+        if dims is not None and dims.size == 1 and not isinstance(op, Splat):
+            op, inputs = Splat(dims.item(), types[0].kind, types[0].shape), ()
         results = super().add_all(op, *inputs, names=names)
         if dims is not None:
             self._tracked[results[0]] = dims
@@ -75,7 +80,7 @@ class FoldingBuilder(Builder):
         return tuple(self.constant(np.asarray(a), stem) for a, stem in zip(arrays, stems, strict=True))
 
     def _follow(self, op: Op, inputs: Sequence[Value], types: Sequence[TensorType]) -> DimArray | None:
-        if len(types) != 1 or not any(value in self._tracked for value in inputs):
+        if len(types) != 1 or not (_is_open(op) or any(value in self._tracked for value in inputs)):
             return None
         if not types[0].is_static or types[0].count > TRACKED_LIMIT:
             return None
@@ -88,6 +93,11 @@ class FoldingBuilder(Builder):
             array[...] = np.array(value.data.tolist(), object).reshape(value.data.shape)
             return array
         return self._tracked.get(value)
+
+
+def _is_open(op: Op) -> bool:
+    """Whether an operator makes a number that has no value yet."""
+    return isinstance(op, Splat) and isinstance(op.value, Expr)
 
 
 def _is_small(types: Sequence[TensorType]) -> bool:

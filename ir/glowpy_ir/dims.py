@@ -58,9 +58,8 @@ class Expr:
     def __floordiv__(self, other: Dim) -> Dim:
         if isinstance(other, int) and other and all(n % other == 0 for _, n in self.terms):
             return _normal((monomial, n // other) for monomial, n in self.terms)
-        if other == self:
-            return 1
-        return _apply("floordiv", self, other)
+        quotient = _exact_quotient(self, other)
+        return _apply("floordiv", self, other) if quotient is None else quotient
 
     def __rfloordiv__(self, other: int) -> Dim:
         return _apply("floordiv", other, self)
@@ -70,6 +69,24 @@ class Expr:
 
 
 Dim = int | Expr
+
+
+def _exact_quotient(dividend: Expr, divisor: Dim) -> Dim | None:
+    """The quotient if the divisor is a factor that can be seen: the dividend itself, or part of each of its terms."""
+    if divisor == dividend:
+        return 1
+    if isinstance(divisor, int) or len(divisor.terms) > 1:
+        return None
+    ((factor, m),) = divisor.terms
+    quotient = []
+    for monomial, n in dividend.terms:
+        rest = list(monomial)
+        if n % m or any(rest.count(s) < factor.count(s) for s in factor):
+            return None
+        for s in factor:
+            rest.remove(s)
+        quotient.append((tuple(rest), n // m))
+    return _normal(quotient)
 
 
 def symbol(name: str) -> Dim:

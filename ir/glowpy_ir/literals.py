@@ -14,14 +14,14 @@ from typing import Any
 from glowpy_ir.dims import parse_dim
 from glowpy_ir.errors import SyntaxFault
 from glowpy_ir.op import Op
-from glowpy_ir.ops import ALL
+from glowpy_ir.ops import ALL, ENUMS
 from glowpy_ir.ops.fused import Step
 from glowpy_ir.types import Kind, Quantization, TensorType
 
 Vocabulary = Mapping[str, type]
 """The classes that text may name: operators, enums, and the dataclasses that attributes are made of."""
 
-CORE: Vocabulary = {**ALL, **{c.__name__: c for c in (Kind, Quantization, Step, TensorType)}}
+CORE: Vocabulary = {**ALL, **ENUMS, **{c.__name__: c for c in (Kind, Quantization, Step, TensorType)}}
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)\b)|(?P<string>'(?:[^'\\]|\\.)*')"

@@ -161,7 +161,7 @@ def box_of(buffer: Buffer) -> Box | None:
             box = box_of(of)
             if box is None:
                 return None
-            starts = tuple(s + k * t for s, k, t in zip(box.starts, cut.starts, box.steps, strict=True))
+            starts = tuple(s + k * t for s, k, t in zip(box.starts, cut.offsets, box.steps, strict=True))
             steps = tuple(k * t for k, t in zip(cut.steps, box.steps, strict=True))
             return Box(starts, buffer.type.extents, steps)
     return None

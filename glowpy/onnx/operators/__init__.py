@@ -10,11 +10,15 @@ from glowpy.onnx.operators import (
     activation,
     constant,
     control,
+    convolution,
     elementwise,
     indexing,
+    linear,
     movement,
     normalization,
+    pooling,
     reduction,
+    resampling,
     slicing,
 )
 
@@ -22,11 +26,15 @@ STANDARD: tuple[ModuleType, ...] = (
     activation,
     constant,
     control,
+    convolution,
     elementwise,
     indexing,
+    linear,
     movement,
     normalization,
+    pooling,
     reduction,
+    resampling,
     slicing,
 )
 """The families of the standard's own operator set; each has a table ``LOADERS``."""

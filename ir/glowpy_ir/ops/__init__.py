@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from enum import Enum
 from types import ModuleType
 
 from glowpy_ir.op import Op
 from glowpy_ir.ops import (
     activation,
+    arrangement,
     conv_transpose,
     convert,
     convolution,
+    counting,
     einsum,
     elementwise,
     functions,
     fused,
+    indexing,
     linear,
     logic,
     movement,
@@ -25,6 +29,7 @@ from glowpy_ir.ops import (
     remainder,
     resampling,
     softmax,
+    sorting,
 )
 
 FAMILIES: tuple[ModuleType, ...] = (
@@ -38,6 +43,10 @@ FAMILIES: tuple[ModuleType, ...] = (
     softmax,
     normalization,
     movement,
+    counting,
+    indexing,
+    arrangement,
+    sorting,
     linear,
     einsum,
     convolution,
@@ -64,3 +73,11 @@ def operators_in(*modules: ModuleType) -> Mapping[str, type[Op]]:
 
 
 ALL: Mapping[str, type[Op]] = operators_in(*FAMILIES)
+
+ENUMS: Mapping[str, type[Enum]] = {
+    name: item
+    for module in FAMILIES
+    for name, item in vars(module).items()
+    if isinstance(item, type) and issubclass(item, Enum) and item.__module__ == module.__name__
+}
+"""The choices that attributes of these operators are made from."""

@@ -75,7 +75,7 @@ class Transpose(Movement):
 class Slice(Movement):
     """From ``starts``, every ``steps``-th element, ``shape`` of them in each dimension; steps may be negative."""
 
-    starts: tuple[int, ...]
+    starts: tuple[Dim, ...]
     shape: tuple[Dim, ...]
     steps: tuple[int, ...]
 
@@ -83,7 +83,7 @@ class Slice(Movement):
         if not len(self.starts) == len(self.shape) == len(self.steps) == input.rank:
             raise TypeMismatch(f"a slice of {input} needs a start, an extent and a step for each dimension")
         for dim, start, extent, step in zip(input.shape, self.starts, self.shape, self.steps, strict=True):
-            if not (isinstance(dim, int) and isinstance(extent, int)) or extent == 0:
+            if not (isinstance(dim, int) and isinstance(start, int) and isinstance(extent, int)) or extent == 0:
                 continue
             last = start + (extent - 1) * step
             if extent < 0 or not (0 <= start < dim and 0 <= last < dim):
@@ -92,12 +92,17 @@ class Slice(Movement):
 
     def evaluate(self, input: Array) -> Array:
         result = input
-        for axis, (start, extent, step) in enumerate(zip(self.starts, self._extents, self.steps, strict=True)):
+        for axis, (start, extent, step) in enumerate(zip(self.offsets, self._extents, self.steps, strict=True)):
             result = np.take(result, start + step * np.arange(extent), axis)
         return result
 
     def restride(self, source: Strided) -> Strided:
-        return source.slice(self.starts, self._extents, self.steps)
+        return source.slice(self.offsets, self._extents, self.steps)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The starts, all of which must be known."""
+        return tuple(start for start in self.starts if isinstance(start, int))
 
     @property
     def _extents(self) -> list[int]:
@@ -169,8 +174,9 @@ class Pad(Primitive):
         return np.pad(input, widths, constant_values=self.value) if widths else input
 
 
-def full_slice(shape: tuple[Dim, ...], axis: int, start: int, extent: Dim, step: int = 1) -> Slice:
+def full_slice(shape: tuple[Dim, ...], axis: int, start: Dim, extent: Dim, step: int = 1) -> Slice:
     """The slice of a tensor of ``shape`` that cuts one axis only."""
-    starts, extents, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    starts: list[Dim] = [0] * len(shape)
+    extents, steps = list(shape), [1] * len(shape)
     starts[axis], extents[axis], steps[axis] = start, extent, step
     return Slice(tuple(starts), tuple(extents), tuple(steps))

@@ -11,6 +11,7 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, Primitive, T
 from glowpy_ir.ops.elementwise import NUMBERS, require_kind
 from glowpy_ir.ops.movement import Expand, Reshape
+from glowpy_ir.ops.reduction import bounds
 from glowpy_ir.types import Array, Kind, TensorType
 
 
@@ -39,7 +40,8 @@ class Resample(Primitive):
     """``result[…, o, …] = Σ_t weights[o, t] * input[…, indices[o, t], …]`` along each of ``axes``, one after the other.
 
     ``tables`` are, for each axis, ``indices [extent, taps]`` (i32) and ``weights [extent, taps]`` (f32). The sums are
-    rounded once for each axis, in f32 at least; integers are rounded toward zero at the end.
+    rounded once for each axis, in f32 at least; integers are rounded to the nearest, even of two, at the end, and kept
+    within what their kind can hold.
     """
 
     axes: tuple[int, ...]
@@ -64,4 +66,7 @@ class Resample(Primitive):
             result = np.zeros((*source.shape[:axis], len(indices), *source.shape[axis + 1 :]), source.dtype)
             for tap, weight in zip(indices.T, weights.T, strict=True):
                 result += np.take(source, tap, axis) * weight.reshape(-1, *tail)
-        return result.astype(input.dtype, copy=False)
+        if not TensorType.of(input).kind.is_integer:
+            return result.astype(input.dtype, copy=False)
+        least, most = bounds(TensorType.of(input).kind)
+        return np.clip(np.rint(result), least, most).astype(input.dtype)

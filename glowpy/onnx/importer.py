@@ -1,0 +1,263 @@
+"""Turns the nodes of a model into operators, one after the other, and gathers all that is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from onnx import FunctionProto, GraphProto, NodeProto
+
+from glowpy.onnx.attributes import Attributes
+from glowpy.onnx.context import Loader, NodeContext, Table
+from glowpy.onnx.folding import FoldingBuilder
+from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
+from glowpy.onnx.order import in_order, label
+from glowpy.onnx.signatures import find_signature, similar_names
+from glowpy.onnx.weights import Weights
+from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
+from glowpy_ir.graph import Value
+from glowpy_ir.types import TensorType
+
+MOST_FINDINGS = 100
+"""More are not told; a model with so many faults has one cause."""
+
+MOST_BYTES = 1 << 36
+"""A tensor that is larger than this (64 GiB) is refused."""
+
+
+class Hole(Enum):
+    """What a name may stand for, other than a value."""
+
+    FAILED = "its node could not be imported"
+    ABSENT = "an optional operand that is left out"
+
+
+Scope = MutableMapping[str, Value | Hole]
+
+
+class Skip(GlowError):
+    """A node cannot be imported because another could not, which has been told already."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where nodes stand: in the model's graph, in a nested graph, or in a function."""
+
+    scope: Scope
+    opsets: Mapping[str, int]
+    prefix: str = ""
+
+
+@dataclass
+class Importer:
+    """The import of one model."""
+
+    source: str
+    builder: FoldingBuilder
+    tables: Mapping[str, Table]
+    functions: Functions
+    weights: Weights
+    findings: list[GlowError] = field(default_factory=list)
+    _reserved: dict[str, str] = field(default_factory=dict)
+    _named: set[Value] = field(default_factory=set)
+
+    def report(self, error: GlowError, name: str, what: str) -> None:
+        """Note what is wrong with a node, an input or a weight."""
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(error.at(Origin(self.source, name, what)))
+        elif len(self.findings) == MOST_FINDINGS:
+            self.findings.append(BadModel("and more"))
+
+    def reserve(self, names: Sequence[str]) -> None:
+        """Keep these names free for what the model calls so."""
+        self._reserved |= {name: self.builder.graph.fresh_name(clean_name(name)) for name in names if name}
+
+    def define(self, place: Place, name: str, value: Value) -> None:
+        """Let ``name`` stand for a value, which takes that name if it has none of the model's yet."""
+        place.scope[name] = value
+        if value not in self._named:
+            full = place.prefix + name
+            value.name = self._reserved.pop(full, "") or self.builder.graph.fresh_name(clean_name(full))
+            self._named.add(value)
+
+    def add_input(self, name: str, type: TensorType) -> Value:
+        """A tensor that the caller brings, known to the caller by this very name."""
+        _check_size(type)
+        value = self.builder.placeholder(name, type)
+        self._named.add(value)
+        return value
+
+    def add_weights(self, graph: GraphProto, place: Place) -> None:
+        """Make constants of the weights of a graph."""
+        taken = set[str]()
+        for tensor in graph.initializer:
+            try:
+                if not tensor.name:
+                    raise BadModel("a weight needs a name")
+                if tensor.name in taken:
+                    raise BadModel("two weights have this name")
+                self.define(place, tensor.name, self.builder.constant(self.weights.array(tensor)))
+            except GlowError as error:
+                place.scope[tensor.name] = Hole.FAILED
+                self.report(error, tensor.name, "initializer")
+            taken.add(tensor.name)
+        for sparse in graph.sparse_initializer:
+            place.scope[sparse.values.name] = Hole.FAILED
+            self.report(Unsupported("sparse weights are not supported"), sparse.values.name, "initializer")
+
+    def add_nodes(self, nodes: Sequence[NodeProto], place: Place) -> None:
+        """Import nodes, in whatever order they stand."""
+        order = in_order(nodes)
+        for cycle in order.cycles:
+            path = " -> ".join(label(node) for node in (*cycle, cycle[0]))
+            self.report(BadModel(f"nodes wait for each other: {path}"), label(cycle[0]), cycle[0].op_type)
+            for node in cycle:
+                place.scope.update((name, Hole.FAILED) for name in node.output)
+        for node in order.nodes:
+            self._add_node(node, place)
+
+    def value(self, place: Place, name: str) -> Value:
+        """What ``name`` stands for; BadModel if nothing does."""
+        found = place.scope.get(name)
+        if found is None:
+            raise BadModel(f"'{name}' is made by no node, and is no input and no weight")
+        if isinstance(found, Hole):
+            raise Skip(found.value)
+        return found
+
+    def _add_node(self, node: NodeProto, place: Place) -> None:
+        results: Sequence[Value | Hole] = [Hole.FAILED] * len(node.output)
+        try:
+            operands = self._operands(node, place)
+            try:
+                results = self._results(node, operands, place)
+            except GlowError as error:
+                types = ", ".join(str(value.type) if value else "-" for value in operands)
+                raise _with_operands(error, types) from error
+        except Skip:
+            pass
+        except GlowError as error:
+            self.report(error, place.prefix + label(node), node.op_type)
+        for name, result in zip(node.output, results, strict=False):
+            if isinstance(place.scope.get(name), Value) and name in _own(place.scope):
+                self.report(BadModel(f"'{name}' is made a second time"), place.prefix + label(node), node.op_type)
+            elif isinstance(result, Value) and name:
+                self.define(place, name, result)
+            elif name:
+                place.scope[name] = Hole.FAILED
+
+    def _operands(self, node: NodeProto, place: Place) -> tuple[Value | None, ...]:
+        absent = [not name or place.scope.get(name) is Hole.ABSENT for name in node.input]
+        return tuple(
+            None if left_out else self.value(place, name) for name, left_out in zip(node.input, absent, strict=True)
+        )
+
+    def _results(
+        self, node: NodeProto, operands: tuple[Value | None, ...], place: Place
+    ) -> Sequence[Value | Hole]:
+        if function := self.functions.by_key.get(key_of(node)):
+            return self._call(function, node, operands, place)
+        domain = domain_of(node.domain)
+        if domain not in place.opsets:
+            raise BadModel(f"the model does not import the operator set of domain '{domain}'")
+        opset = place.opsets[domain]
+        types = [value.type if value else None for value in operands]
+        signature = find_signature(domain, node.op_type, opset)
+        if signature:
+            signature.check(types, len(node.output))
+        if loader := self._loader(domain, node.op_type, opset):
+            return self._load(loader, node, operands, place, opset)
+        if signature and (body := standard_function(signature.schema, opset, node, types)):
+            return self._call(body, node, operands, place)
+        raise self._unknown(domain, node.op_type, opset, signature is not None)
+
+    def _loader(self, domain: str, op: str, opset: int) -> Loader | None:
+        rows = [since for name, since in self.tables.get(domain, {}) if name == op and since <= opset]
+        return self.tables[domain][op, max(rows)] if rows else None
+
+    def _load(
+        self, loader: Loader, node: NodeProto, operands: tuple[Value | None, ...], place: Place, opset: int
+    ) -> Sequence[Value]:
+        origin = Origin(self.source, place.prefix + label(node), node.op_type)
+        context = NodeContext(
+            self.builder.at(origin),
+            operands,
+            Attributes(node.attribute, self.weights),
+            opset,
+            tuple(node.output),
+            lambda graph: self._inline(graph, node, place),
+        )
+        try:
+            made = loader(context)
+        except GlowError:
+            raise
+        except Exception as error:  # whatever a bad model makes a loader stumble over, the rest is still looked at
+            raise InvalidIR(f"the importer failed: {type(error).__name__}: {error}") from error
+        if unread := context.attributes.unread():
+            raise BadModel(f"unknown attribute {', '.join(map(repr, unread))}")
+        results = made if isinstance(made, tuple) else (made,)
+        if len(results) < len(node.output) and any(node.output[len(results) :]):
+            raise Unsupported(f"only the first {len(results)} of {len(node.output)} outputs are supported")
+        for value in results:
+            _check_size(value.type)
+        return results
+
+    def _unknown(self, domain: str, op: str, opset: int, standard: bool) -> GlowError:
+        where = f"domain '{domain or 'ai.onnx'}', version {opset}"
+        versions = [since for name, since in self.tables.get(domain, {}) if name == op]
+        if versions:
+            return Unsupported(f"operator {op} is supported from version {min(versions)} on, not in {where}")
+        if standard or domain not in self.tables:
+            return Unsupported(f"operator {op} is not supported ({where})")
+        hint = "".join(f"; is {name} meant?" for name in similar_names(domain, op))
+        return BadModel(f"there is no operator {op} ({where}){hint}")
+
+    def _call(
+        self, function: FunctionProto, node: NodeProto, operands: tuple[Value | None, ...], place: Place
+    ) -> Sequence[Value | Hole]:
+        """Put a function in place of the node that calls it."""
+        if len(operands) > len(function.input) or len(node.output) > len(function.output):
+            raise BadModel(f"function {function.name} takes {len(function.input)} and makes {len(function.output)}")
+        scope: Scope = dict.fromkeys(function.input, Hole.ABSENT)
+        scope.update((name, value) for name, value in zip(function.input, operands, strict=False) if value)
+        opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
+        inner = Place(scope, {**place.opsets, **opsets}, f"{place.prefix}{label(node)}/")
+        self.add_nodes(body_of(function, node.attribute), inner)
+        wanted = function.output[: len(node.output)]
+        return [Hole.FAILED if isinstance(scope.get(n), Hole) else self.value(inner, n) for n in wanted]
+
+    def _inline(self, graph: GraphProto, node: NodeProto, place: Place) -> tuple[Value, ...]:
+        """Put a nested graph in place of its node."""
+        if graph.input:
+            raise BadModel(f"nested graph '{graph.name}' must not have inputs")
+        inner = Place(ChainMap({}, place.scope), place.opsets, f"{place.prefix}{label(node)}/")
+        self.add_weights(graph, inner)
+        self.add_nodes(graph.node, inner)
+        return tuple(self.value(inner, output.name) for output in graph.output)
+
+
+def clean_name(name: str) -> str:
+    """``name`` as the IR can print it."""
+    return re.sub(r"[^\w.:/+\-#]", "_", name) or "_"
+
+
+def _check_size(type: TensorType) -> None:
+    if type.is_static and type.nbytes > MOST_BYTES:
+        raise Unsupported(f"{type} takes more than {MOST_BYTES >> 30} GiB")
+
+
+def _own(scope: Scope) -> Mapping[str, Value | Hole]:
+    return scope.maps[0] if isinstance(scope, ChainMap) else scope
+
+
+def _with_operands(error: GlowError, types: str) -> GlowError:
+    """The same error, told with the types of the node's operands."""
+    if isinstance(error, Skip) or (error.origin is None and not error.args):
+        return error
+    told = type(error)(f"{error.args[0]} (operands: {types or 'none'})")
+    told.origin = error.origin
+    told.__cause__ = error.__cause__
+    return told

@@ -1,0 +1,70 @@
+"""Numbers in order, and running sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glowpy_ir.dims import Dim
+from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.op import Composite, Emitter, Primitive, T
+from glowpy_ir.ops.elementwise import NUMBERS, require_kind
+from glowpy_ir.ops.movement import Pad, full_slice
+from glowpy_ir.types import Array, Kind, TensorType
+
+
+@dataclass(frozen=True)
+class Iota(Primitive):
+    """``0, 1, …, count - 1``"""
+
+    count: Dim
+    kind: Kind = Kind.I64
+
+    def infer(self) -> TensorType:
+        require_kind(self.name, self.kind, NUMBERS)
+        return TensorType(self.kind, (self.count,))
+
+    def evaluate(self) -> Array:
+        return np.arange(*self.infer().extents).astype(self.kind.dtype)
+
+
+@dataclass(frozen=True)
+class RunningSum(Primitive):
+    """Each element and all before it along ``axis``, added up."""
+
+    axis: int
+
+    def infer(self, input: TensorType) -> TensorType:
+        require_kind(self.name, input.kind, NUMBERS)
+        if not 0 <= self.axis < input.rank:
+            raise TypeMismatch(f"no axis {self.axis} in {input}")
+        return input
+
+    def evaluate(self, input: Array) -> Array:
+        wide = input.astype(np.float64) if TensorType.of(input).kind.is_float else input
+        return np.cumsum(wide, self.axis).astype(input.dtype)
+
+
+@dataclass(frozen=True)
+class CumSum(Composite):
+    """The running sum from the front, or in ``reverse`` from the back; ``exclusive`` of the element itself
+
+    (ONNX CumSum)
+    """
+
+    axis: int
+    exclusive: bool = False
+    reverse: bool = False
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        shape = e.type_of(input).shape
+        extent = shape[self.axis]
+        backwards = full_slice(shape, self.axis, extent - 1, extent, -1)
+        result = e.add(backwards, input) if self.reverse else input
+        if self.exclusive:
+            before = tuple(int(d == self.axis) for d in range(len(shape)))
+            shorter = e.add(full_slice(shape, self.axis, 0, extent - 1), result)
+            result = e.add(Pad(before, (0,) * len(shape)), shorter)
+        result = e.add(RunningSum(self.axis), result)
+        return e.add(backwards, result) if self.reverse else result
