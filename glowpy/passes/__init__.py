@@ -1,0 +1,1 @@
+"""Passes over the dataflow graph, one a file; the rules that they apply, one theme a file."""

@@ -1,0 +1,80 @@
+"""Padding: windows that slide over a padded tensor can pad it themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from glowpy.passes.movement import added, lies_in
+from glowpy.passes.ranges import range_of
+from glowpy_ir.graph import Builder, Node, Value
+from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.movement import Pad, Slice
+from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.reduction import bounds
+from glowpy_ir.rewrite import Replacement, Rule
+
+Extents = tuple[int, ...]
+
+
+def pad_in_conv(node: Node, b: Builder) -> Replacement:
+    """conv(pad(x)) = conv(x) with more padding, of zeros"""
+    match node:
+        case Node(op=Conv() as conv, inputs=(Value(producer=Node(op=Pad(value=0) as pad, inputs=(x,))), *others)):
+            if not _is_spatial(pad):
+                return None
+            before, after = added(conv.before, pad.before[2:]), added(conv.after, pad.after[2:])
+            return b.add(replace(conv, before=before, after=after), x, *others)
+        case _:
+            return None
+
+
+def pad_in_max_pool(node: Node, b: Builder) -> Replacement:
+    """maxpool(pad(x)) = maxpool(x) with more padding, if what is padded never wins over an element of x"""
+    match node:
+        case Node(op=MaxPool() as pool, inputs=(Value(producer=Node(op=Pad() as pad, inputs=(x,))),)):
+            before, after = added(pool.before, pad.before[2:]), added(pool.after, pad.after[2:])
+            if _is_spatial(pad) and _never_wins(pad, x, pool, (*before, *after)):
+                return b.add(replace(pool, before=before, after=after), x)
+    return None
+
+
+def _never_wins(pad: Pad, x: Value, pool: MaxPool, padding: Extents) -> bool:
+    if pad.value == bounds(x.type.kind)[0]:
+        return True
+    sees_an_element = set(pool.dilations) == {1} and max(padding) < min(pool.kernel)
+    return sees_an_element and pad.value <= range_of(x)[0]
+
+
+def pad_in_average_pool(node: Node, b: Builder) -> Replacement:
+    """averagepool(pad(x)) = averagepool(x) with more padding, of zeros that count"""
+    match node:
+        case Node(op=AveragePool() as pool, inputs=(Value(producer=Node(op=Pad(value=0) as pad, inputs=(x,))),)):
+            none = (0,) * len(pool.kernel)
+            pads_nothing = pool.before == none and pool.after == (pool.overhang or none)
+            if not _is_spatial(pad) or not (pool.count_include_pad or pads_nothing):
+                return None
+            before, after = added(pool.before, pad.before[2:]), added(pool.after, pad.after[2:])
+            return b.add(replace(pool, before=before, after=after, count_include_pad=True), x)
+        case _:
+            return None
+
+
+def slice_of_pad(node: Node, b: Builder) -> Replacement:
+    """slice(pad(x)) = slice(x), where it takes nothing of the padding"""
+    match node:
+        case Node(
+            op=Slice(starts=starts, shape=shape, steps=steps),
+            inputs=(Value(producer=Node(op=Pad(before=before), inputs=(x,))),),
+        ):
+            moved = tuple(start - left for start, left in zip(starts, before, strict=True))
+            cut = Slice(moved, shape, steps)
+            return b.add(cut, x) if lies_in(cut, x.type) else None
+        case _:
+            return None
+
+
+def _is_spatial(pad: Pad) -> bool:
+    return not any((*pad.before[:2], *pad.after[:2]))
+
+
+RULES: tuple[Rule, ...] = (pad_in_conv, pad_in_max_pool, pad_in_average_pool, slice_of_pad)

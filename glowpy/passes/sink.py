@@ -1,0 +1,99 @@
+"""Reshapes move behind element-wise operators, so that these meet the operator whose result they work on.
+
+A reshape costs nothing wherever it stands; but an epilogue can only be what follows its head directly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from glowpy.passes.known import known
+from glowpy_ir.dims import is_static
+from glowpy_ir.graph import Builder, Constant, Node, Value
+from glowpy_ir.ops.elementwise import Elementwise
+from glowpy_ir.ops.movement import Reshape
+from glowpy_ir.rewrite import Replacement, Rule
+
+Shape = tuple[int, ...]
+
+
+def sink_reshape(node: Node, b: Builder) -> Replacement:
+    """op(reshape(x), y) = reshape(op(x, reshaped y)), where y is a reshaped tensor like x, or broadcast, or known"""
+    if not isinstance(node.op, Elementwise) or not node.output.type.is_static:
+        return None
+    shape = node.output.type.extents
+    if 0 in shape:
+        return None
+    sources = [s for v in node.inputs if (s := _reshaped(v, shape)) is not None]
+    if not sources or any(source.type.shape != sources[0].type.shape for source in sources):
+        return None
+    target = sources[0].type.extents
+    shapes = [_shape_before(value, shape, target) for value in node.inputs]
+    if None in shapes:
+        return None
+    inputs = [_reshape(v, s, shape, b) for v, s in zip(node.inputs, shapes, strict=True) if s is not None]
+    return b.add(Reshape(shape), b.add(node.op, *inputs))
+
+
+def _reshaped(value: Value, shape: Shape) -> Value | None:
+    """What ``value`` reshapes to ``shape``."""
+    match value.producer:
+        case Node(op=Reshape(), inputs=(x,)) if value.type.shape == shape and is_static(x.type.shape):
+            return x
+        case _:
+            return None
+
+
+def _shape_before(value: Value, shape: Shape, target: Shape) -> Shape | None:
+    """What an operand that broadcasts to ``shape`` must be reshaped to, to broadcast alike to ``target``."""
+    if _reshaped(value, shape) is not None:
+        return target
+    if not value.type.is_static:
+        return None
+    if math.prod(value.type.extents) == math.prod(shape) and known(value) is None:
+        return None
+    return regrouped(value.type.extents, shape, target)
+
+
+def regrouped(broadcast: Shape, shape: Shape, target: Shape) -> Shape | None:
+    """The shape that broadcasts to ``target`` as ``broadcast`` does to ``shape``, of which ``target`` is a reshape.
+
+    None if there is none: a dimension of ``target`` would be repeated in part.
+    """
+    aligned = (1,) * (len(shape) - len(broadcast)) + broadcast
+    result: list[int] = []
+    for old, new in groups(shape, target):
+        part = [aligned[i] for i in old]
+        if all(n == 1 for n in part):
+            result += [1] * len(new)
+        elif part == [shape[i] for i in old]:
+            result += [target[i] for i in new]
+        else:
+            return None
+    return tuple(result)
+
+
+def groups(shape: Shape, target: Shape) -> Iterator[tuple[range, range]]:
+    """The least runs of dimensions of two shapes that have equal products, pairwise, from the front."""
+    i = j = 0
+    while i < len(shape) or j < len(target):
+        start, begin = i, j
+        i, j = min(i + 1, len(shape)), min(j + 1, len(target))
+        while (left := math.prod(shape[start:i])) != (right := math.prod(target[begin:j])):
+            i, j = (i + 1, j) if left < right else (i, j + 1)
+        yield range(start, i), range(begin, j)
+
+
+def _reshape(value: Value, shape: Shape, old: Shape, b: Builder) -> Value:
+    source = _reshaped(value, old)
+    if source is not None:
+        return source
+    if value.type.shape == shape or not value.type.shape:
+        return value
+    if isinstance(value, Constant):
+        return b.constant(value.data.reshape(shape), value.name, value.type.with_shape(*shape))
+    return b.add(Reshape(shape), value)
+
+
+RULES: tuple[Rule, ...] = (sink_reshape,)
