@@ -46,8 +46,8 @@ def compile_graph(graph: Graph, options: Options, trace: Trace | None = None) ->
     Raises Unsupported, or Findings, for what the backend cannot compile.
     """
     backend = options.make_backend()
-    trace = trace or Trace(check=False)
-    optimize(graph, backend, trace)
+    trace = trace or Trace()
+    optimize(graph, backend.keeps, backend.passes(), trace, backend.fuses)
     program, memory = build_program(graph, backend, trace)
     with trace.timed("code generation"):
         executable = backend.compile(program)

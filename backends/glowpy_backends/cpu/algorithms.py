@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from glowpy_backends.cpu.kernels import convolution, winograd
+from glowpy_backends.cpu.kernels import convolution, depthwise, winograd
 from glowpy_backends.cpu.kernels.convolution import Convolution
-from glowpy_backends.cpu.packed_conv import Algorithm, Direct, Winograd
+from glowpy_backends.cpu.packed_conv import Algorithm, Depthwise, Direct, Winograd
 from glowpy_backends.cpu.target import Target
 
 
 def choose_algorithm(spec: Convolution, target: Target, exact: bool) -> Algorithm:
     """The algorithm that measurements suggest for the shape; ``exact`` rules out tiles of four, which round more."""
+    if depthwise.is_depthwise(spec):
+        return Depthwise()
     m = winograd.tile_size(spec)
     if m is not None:
         m = min(m, 2) if exact else m

@@ -12,9 +12,9 @@ from glowpy_backends.cpu.cache import Cache
 from glowpy_backends.cpu.compiler import KernelCompiler
 from glowpy_backends.cpu.executable import NativeProgram
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.layout import ChooseLayout
+from glowpy_backends.cpu.layout import ChooseLayout, expand_packs
 from glowpy_backends.cpu.net import emit_net
-from glowpy_backends.cpu.packed_conv import Direct, PackedConv, Winograd
+from glowpy_backends.cpu.packed_conv import Depthwise, Direct, PackedConv, Winograd
 from glowpy_backends.cpu.select import FUSING, has_kernel, select_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
@@ -25,7 +25,7 @@ from glowpy_ir.program import Compute, Instruction, Program
 from glowpy_ir.rewrite import Pass
 from glowpy_ir.strided import Strided
 
-OPERATORS = (Blocked, Direct, Pack, PackedConv, Tiling, Unpack, Winograd)
+OPERATORS = (Blocked, Depthwise, Direct, Pack, PackedConv, Tiling, Unpack, Winograd)
 
 
 class Cpu(Backend):
@@ -40,7 +40,10 @@ class Cpu(Backend):
         self.cache = Cache(options.cache)
 
     def passes(self) -> tuple[Pass, ...]:
-        return (Pass("layout", ChooseLayout(self.target, self.options.exact)),)
+        return (
+            Pass("layout", ChooseLayout(self.target, self.options.exact)),
+            Pass("edges of the layout", expand_packs),
+        )
 
     def keeps(self, op: Composite) -> bool:
         return has_kernel(op)

@@ -18,7 +18,6 @@ from glowpy_backends.cpu.kernels.convolution import Convolution
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
-from glowpy_ir.errors import Unsupported
 from glowpy_ir.evaluate import apply
 from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
 from glowpy_ir.op import Op, Primitive
@@ -27,7 +26,7 @@ from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.movement import Concat, Reshape
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import Reduction
-from glowpy_ir.rewrite import Rule, rewrite
+from glowpy_ir.rewrite import Replacement, Rule, rewrite
 from glowpy_ir.types import Array, Kind, TensorType
 
 SPATIAL: tuple[type[Op], ...] = (MaxPool, AveragePool)
@@ -228,11 +227,13 @@ def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
     return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
 
 
-def refuse_unpacked(graph: Graph) -> None:
-    """Raise Unsupported for a convolution that no kernel here computes."""
-    for node in graph.nodes:
-        if isinstance(node.op, Conv):
-            raise Unsupported(
-                f"convolution of {node.inputs[0].type} with {node.inputs[1].type}: the CPU backend convolves float32 "
-                "images of one or two dimensions with constant weights; use --backend=interpreter"
-            ).at(node.origin)
+def expand_packs(graph: Graph) -> bool:
+    """What is left of packs and unpacks becomes movements, which are views or copies."""
+    return rewrite(graph, (expand_pack,))
+
+
+def expand_pack(node: Node, b: Builder) -> Replacement:
+    """pack(x) = transpose(reshape(x)), and back"""
+    if isinstance(node.op, Pack | Unpack):
+        return node.op.expand(b, *node.inputs)
+    return None

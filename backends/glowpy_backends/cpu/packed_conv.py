@@ -10,7 +10,7 @@ import numpy as np
 from glowpy_backends.cpu.blocked import blocks, pack, packed_type, unpack
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.kernels import convolution, winograd
+from glowpy_backends.cpu.kernels import convolution, depthwise, winograd
 from glowpy_backends.cpu.kernels.convolution import Convolution
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
@@ -71,6 +71,23 @@ class Direct:
 
     def kernel(self, spec: Convolution, target: Target) -> Kernel:
         return convolution.convolution(spec, self.tiling, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise:
+    """The sum over the window of one channel, for whole vectors of channels."""
+
+    def halo(self, spec: Convolution) -> tuple[int, int, int, int]:
+        return convolution.halo(spec)
+
+    def pack(self, weights: Array, spec: Convolution) -> Array:
+        return depthwise.pack_weights(weights, spec)
+
+    def unpack(self, packed: Array, spec: Convolution) -> Array:
+        return undo_permutation(packed, self, spec)
+
+    def kernel(self, spec: Convolution, target: Target) -> Kernel:
+        return depthwise.depthwise(spec, target)
 
 
 @dataclass(frozen=True, slots=True)
