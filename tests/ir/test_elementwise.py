@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
@@ -37,7 +38,7 @@ from glowpy_ir.ops.logic import Select
 from glowpy_ir.ops.remainder import Mod, Remainder
 from glowpy_ir.types import Array, Kind, Quantization, TensorType
 
-OPERATORS: list[Elementwise] = [
+OPERATORS: Sequence[Elementwise] = [
     cls() for cls in ALL.values() if issubclass(cls, Unary | Binary | Select) and cls is not Cast
 ] + [Cast(kind) for kind in Kind]
 

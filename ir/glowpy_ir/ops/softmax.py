@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, T
+from glowpy_ir.ops.counting import Iota
 from glowpy_ir.ops.elementwise import Div, Sub
 from glowpy_ir.ops.functions import Exp, Log
 from glowpy_ir.ops.logic import Equal
+from glowpy_ir.ops.movement import Reshape
 from glowpy_ir.ops.reduction import ArgMax, ReduceMax, ReduceSum, cast, wide
 
 
@@ -52,8 +52,8 @@ class Hardmax(Composite):
 
     def expand(self, e: Emitter[T], input: T) -> T:
         type = e.type_of(input)
-        length, trailing = type.with_shape(type.shape[self.axis]).count, type.rank - self.axis - 1
-        positions = e.constant(np.arange(length, dtype=np.int64).reshape(length, *[1] * trailing))
+        length, *trailing = type.shape[self.axis :]
+        positions = e.add(Reshape((length, *(1 for _ in trailing))), e.add(Iota(length)))
         return cast(e, e.add(Equal(), e.add(ArgMax(self.axis), input), positions), type.kind)
 
 
