@@ -10,11 +10,15 @@ from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type
 
 @dataclass(frozen=True)
 class RegisterTile:
-    """``rows x vectors`` accumulators; ``rows`` holds each row's displacement in the left operand, in elements."""
+    """``rows x vectors`` accumulators; ``rows`` holds each row's displacement in the left operand, in elements.
+
+    Of the last vector of the right operand ``tail`` lanes are in memory.
+    """
 
     type: Type
     rows: tuple[int, ...]
     vectors: int
+    tail: int
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,9 @@ def _steps(
     """``count`` steps of the innermost reduction in straight-line code."""
     element, lanes = tile.type.scalar, tile.type.lanes
     for u in range(count):
-        vectors = [
-            b.load(b.gep(right, u * reduction.right + j * lanes, element), tile.type) for j in range(tile.vectors)
-        ]
+        places = [b.gep(right, u * reduction.right + j * lanes, element) for j in range(tile.vectors)]
+        vectors = [b.load(place, tile.type) for place in places[:-1]]
+        vectors.append(b.load_first(places[-1], tile.tail, tile.type))
         for i, row in enumerate(tile.rows):
             scalar = b.splat(b.load(b.gep(left, row + u * reduction.left, element), element), lanes)
             for j, vector in enumerate(vectors):

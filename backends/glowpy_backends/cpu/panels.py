@@ -1,277 +1,27 @@
-"""Matrix products over a grid of output pixels, one packed panel of output vectors at a time.
+"""Matrix products over a grid of output pixels as kernels.
 
-Convolutions and matrix multiplications are the same loops: a matrix is an image one pixel high. All results are
-views of five dimensions ``[image, block, y, x, lane]``, where a block is one vector of output channels.
+Convolutions and matrix multiplications are the same loops: a matrix is an image one pixel wide. Results are views
+``[images…, block, y, x, lane]``, where a block is one vector of output channels (or of a matrix's columns).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type
+from glowpy_backends.cpu.builder import Builder, Index, Ssa, index
 from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
-from glowpy_backends.cpu.microkernel import Reduction, RegisterTile, Stream, accumulate
+from glowpy_backends.cpu.sweep import Nest, Sweep, sums_bytes, sweep
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling, split
 from glowpy_backends.cpu.view import View
 
-CACHE_LINE = 64
-
-
-@dataclass(frozen=True)
-class Nest:
-    """Reductions that begin at an offset (in elements) from the operands' positions, the innermost last."""
-
-    left: int
-    right: int
-    reductions: tuple[Reduction, ...]
-
-    def widened(self, vectors: int) -> Nest:
-        """The same walk where each step of the right operand is ``vectors`` times as long."""
-        wider = tuple(replace(r, right=r.right * vectors) for r in self.reductions)
-        return Nest(self.left, self.right * vectors, wider)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One panel of a product over a block of pixels.
-
-    ``nests`` run one after another into the same sums. ``row`` and ``column`` say how far the left operand moves
-    from one output pixel to the next. ``tail`` lanes of the panel's last vector exist.
-    """
-
-    type: Type
-    vectors: int
-    nests: tuple[Nest, ...]
-    row: int
-    column: int
-    width: int
-    tail: int
-    following: int
-    """Elements from this panel to the next one in memory."""
-
-    def counts(self) -> list[int]:
-        """How many lanes of each vector exist."""
-        return [self.type.lanes] * (self.vectors - 1) + [self.tail]
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A grid of equal tiles; ``pixels`` are the (row, column) of a tile's pixels from its first one."""
-
-    row: int
-    down: Index
-    row_step: int
-    column: int
-    across: int
-    column_step: int
-    pixels: tuple[tuple[int, int], ...]
-
-
-def _segments(height: Index, width: int, limit: int) -> Iterator[_Segment]:
-    """Covers ``height x width`` pixels with tiles of at most ``limit``, without masks."""
-    if not isinstance(height, int) or height == 1 or 2 * width > limit:
-        column = 0
-        for size, count in split(width, limit):
-            yield _Segment(0, height, 1, column, count, size, tuple((0, x) for x in range(size)))
-            column += size * count
-        return
-    row = 0
-    for size, count in split(height, limit // width):
-        pixels = tuple((y, x) for y in range(size) for x in range(width))
-        yield _Segment(row, count, size, 0, 1, width, pixels)
-        row += size * count
-
-
-def sweep(
-    b: Builder,
-    plan: Sweep,
-    tiling: Tiling,
-    left: Ssa,
-    right: Ssa,
-    height: Index,
-    tile_at: Callable[[Index, Index], Tile],
-    scratch: Ssa,
-) -> None:
-    """Computes ``height`` rows of ``plan.width`` pixels of one panel.
-
-    ``left`` and ``right`` point at the operands of the first pixel; ``tile_at`` gives where the results of the pixel
-    at (row, column) go. With a ``k_block`` the sums wait in ``scratch``, ``sums_bytes`` of it, between passes.
-    """
-    nominal = height if isinstance(height, int) else tiling.row_block
-    segments = list(_segments(height, plan.width, tiling.rows))
-    slots = sum((s.down if isinstance(s.down, int) else nominal) * s.across for s in segments)
-
-    def tiles(body: Callable[[_TileSite], None]) -> None:
-        base = 0
-        for segment in segments:
-            _each_tile(b, plan, segment, left, scratch, base, tile_at, body)
-            base += (segment.down if isinstance(segment.down, int) else nominal) * segment.across
-
-    first, *others = plan.nests
-    outermost = first.reductions[0]
-    depth = outermost.extent
-    assert isinstance(depth, int)
-
-    def run(
-        site: _TileSite, sums: list[Ssa], nests: Sequence[Nest], weights: Ssa, inputs: Index, ahead: int
-    ) -> list[Ssa]:
-        for nest in nests:
-            streams = _streams(b, plan, tiling, nest, site, slots, ahead)
-            origin = b.gep(site.left, b.add(inputs, nest.left), plan.type.scalar)
-            panel = b.gep(weights, nest.right, plan.type.scalar)
-            sums = accumulate(b, site.tile, origin, panel, sums, nest.reductions, tiling.unroll, streams)
-        return sums
-
-    if not 0 < tiling.k_block < depth:
-        tiles(lambda site: site.finish(run(site, site.start(), plan.nests, right, 0, plan.following)))
-        return
-
-    tiles(lambda site: site.save(site.start()))
-
-    def chunk(c: Index, _: list[Ssa]) -> None:
-        done = b.mul(c, tiling.k_block)
-        extent: Index = tiling.k_block
-        if depth % tiling.k_block:
-            extent = b.smaller(extent, b.sub(depth, done))
-        part = replace(first, reductions=(replace(outermost, extent=extent), *first.reductions[1:]))
-        weights = b.gep(right, b.mul(done, outermost.right), plan.type.scalar)
-        inputs = b.mul(done, outermost.left)
-        ahead = tiling.k_block * outermost.right
-        tiles(lambda site: site.save(run(site, site.saved(), [part], weights, inputs, ahead)))
-
-    b.loop(0, -(-depth // tiling.k_block), 1, chunk)
-    tiles(lambda site: site.finish(run(site, site.saved(), others, right, 0, plan.following)))
-
-
-def sums_bytes(plan: Sweep, tiling: Tiling) -> int:
-    """The scratch that :func:`sweep` needs."""
-    extent = plan.nests[0].reductions[0].extent
-    if not (isinstance(extent, int) and 0 < tiling.k_block < extent):
-        return 0
-    return tiling.row_block * plan.width * plan.vectors * plan.type.lanes * plan.type.element_bytes
-
-
-@dataclass(frozen=True)
-class _TileSite:
-    """One register tile at its place: where it reads, where its sums wait, where its results go."""
-
-    builder: Builder
-    plan: Sweep
-    tile: RegisterTile
-    pixels: tuple[tuple[int, int], ...]
-    left: Ssa
-    scratch: Ssa
-    results: Tile
-    slot: Index
-
-    def _each(self) -> Iterator[tuple[int, tuple[int, int, int, int, int], int, int]]:
-        """For each accumulator its number, its distance from the tile's origin, its lanes, and its scratch."""
-        counts = self.plan.counts()
-        for i, (y, x) in enumerate(self.pixels):
-            for j in range(self.plan.vectors):
-                place = ((y * self.plan.width + x) * self.plan.vectors + j) * self.plan.type.lanes
-                yield i * self.plan.vectors + j, (0, j, y, x, 0), counts[j], place
-
-    def start(self) -> list[Ssa]:
-        return [self.results.start(delta, count, self.plan.type) for _, delta, count, _ in self._each()]
-
-    def finish(self, sums: list[Ssa]) -> None:
-        for number, delta, count, _ in self._each():
-            self.results.finish(sums[number], delta, count)
-
-    def saved(self) -> list[Ssa]:
-        b, type = self.builder, self.plan.type
-        return [b.load(b.gep(self.scratch, place, type.scalar), type) for _, _, _, place in self._each()]
-
-    def save(self, sums: list[Ssa]) -> None:
-        b, type = self.builder, self.plan.type
-        for number, _, _, place in self._each():
-            b.store(sums[number], b.gep(self.scratch, place, type.scalar))
-
-
-def _each_tile(
-    b: Builder,
-    plan: Sweep,
-    segment: _Segment,
-    left: Ssa,
-    scratch: Ssa,
-    base: int,
-    tile_at: Callable[[Index, Index], Tile],
-    body: Callable[[_TileSite], None],
-) -> None:
-    element = plan.type.scalar
-    rows = tuple(y * plan.row + x * plan.column for y, x in segment.pixels)
-    tile = RegisterTile(plan.type, rows, plan.vectors)
-
-    def down(i: Index, _: list[Ssa]) -> None:
-        y = b.add(b.mul(i, segment.row_step), segment.row)
-
-        def across(j: Index, _: list[Ssa]) -> None:
-            x = b.add(b.mul(j, segment.column_step), segment.column)
-            origin = b.gep(left, b.add(b.mul(y, plan.row), b.mul(x, plan.column)), element)
-            pixel = b.add(b.mul(y, plan.width), x)
-            waiting = b.gep(scratch, b.mul(pixel, plan.vectors * plan.type.lanes), element)
-            slot = b.add(b.add(b.mul(i, segment.across), j), base)
-            body(_TileSite(b, plan, tile, segment.pixels, origin, waiting, tile_at(y, x), slot))
-
-        b.loop(0, segment.across, 1, across)
-
-    b.loop(0, segment.down, 1, down)
-
-
-def _streams(
-    b: Builder, plan: Sweep, tiling: Tiling, nest: Nest, site: _TileSite, slots: int, ahead: int
-) -> list[Stream]:
-    """Each tile asks for its share of what comes after this panel, and of its own next inputs."""
-    innermost = nest.reductions[-1]
-    assert isinstance(innermost.extent, int)
-    rounds = innermost.extent // tiling.unroll
-    streams: list[Stream] = []
-    if tiling.prefetch_right and rounds:
-        line = CACHE_LINE // plan.type.element_bytes
-        lines = -(-tiling.unroll * innermost.right // line)
-        share = -(-lines // slots)
-        offset = b.add(ahead, b.mul(site.slot, share * rounds * line))
-        streams.append(Stream(False, offset, line, share, locality=2))
-    once = all(reduction.extent == 1 for reduction in nest.reductions[1:-1])
-    if tiling.prefetch_left and rounds and once and len(nest.reductions) > 1:
-        share = -(-len(site.tile.rows) // rounds)
-        streams.append(Stream(True, nest.reductions[0].left, plan.column, share, locality=3))
-    return streams
-
-
-@dataclass(frozen=True)
-class Product:
-    """``result[n, o, y, x] = epilogue(Σ_k left[n, y, x, k] * right[o, k])``, with ``o`` counting vectors.
-
-    Operands of the kernel: the result, left, right, then those of the epilogue. ``left_*`` and ``right_*`` are
-    distances in elements; ``panel_left`` adds what of the left operand an output block (an Index) begins to read.
-    """
-
-    result: View
-    epilogue: Epilogue
-    nests: tuple[Nest, ...]
-    left_image: int
-    left_row: int
-    left_column: int
-    left_offset: int
-    right_image: int
-    right_block: int
-    packed: bool
-    """Whether the vectors of a panel are interleaved: then ``nests`` tell the steps of a panel of one vector."""
-    group_blocks: int
-    """Panels do not cross a multiple of this many blocks."""
-    panel_left: Callable[[Builder, Index], Index]
-    tail: int
-    """The lanes of the last block that exist."""
-
 
 @dataclass(frozen=True)
 class Panels:
-    """``count`` panels of ``vectors`` blocks in each group, the first at block ``block``."""
+    """``count`` panels of ``vectors`` blocks, the first at ``block``; ``tail`` lanes of their last vector exist."""
 
     vectors: int
     block: int
@@ -280,7 +30,7 @@ class Panels:
 
 
 def panels_of(blocks: int, limit: int, tail: int, lanes: int) -> Iterator[Panels]:
-    """The panels of one group of ``blocks`` output blocks, the last of which has ``tail`` lanes."""
+    """The panels of ``blocks`` blocks, the last of which has ``tail`` lanes."""
     block = 0
     for size, count in split(blocks, limit):
         last = block + size * count == blocks and tail != lanes
@@ -292,7 +42,7 @@ def panels_of(blocks: int, limit: int, tail: int, lanes: int) -> Iterator[Panels
 
 
 def choose_panel(b: Builder, kinds: Sequence[Panels], panel: Index, body: Callable[[Panels, Index], None]) -> None:
-    """Runs ``body`` with the kind of a panel of a group, and its number among those of its kind."""
+    """Runs ``body`` with the kind of a panel and its number among those of its kind."""
     kind, *others = kinds
     if not others:
         body(kind, panel if kind.count > 1 else 0)
@@ -304,46 +54,141 @@ def choose_panel(b: Builder, kinds: Sequence[Panels], panel: Index, body: Callab
     )
 
 
+@dataclass(frozen=True)
+class Product:
+    """``result[n, o, y, x] = epilogue(Σ_k left[n, y, x, k] * right[n, o, k])``, with ``o`` counting blocks.
+
+    Operands of the kernel: the result, left, right, then those of the epilogue. Distances are in elements; those
+    between images have one number for each dimension of images.
+    """
+
+    result: View
+    epilogue: Epilogue
+    nests: tuple[Nest, ...]
+    """How the reduced dimension is walked; see ``widens``."""
+    left_image: tuple[int, ...]
+    left_row: int
+    left_column: int
+    left_offset: int
+    """From the pointer to what the first pixel reads first."""
+    right_image: tuple[int, ...]
+    right_block: int
+    tail: int
+    """The lanes of the last block that exist."""
+    widens: bool = True
+    """Whether the vectors of a panel are interleaved: then ``nests`` tell the steps of a panel of one vector."""
+    group_blocks: int = 0
+    """Panels do not cross a multiple of this many blocks; 0 for no such limit."""
+    panel_left: Callable[[Builder, Index], Index] = lambda b, block: 0
+    """Where, besides, the panel that begins at an output block begins to read the left operand."""
+    pack: Callable[[Builder, Ssa, Panels, Ssa], None] | None = None
+    """Writes the panel at a pointer into the scratch (the last argument), from where it is then read, interleaved."""
+    packed_bytes: int = 0
+    """The most that ``pack`` writes."""
+    ahead: int = 0
+    """How far ahead of its use the right operand is fetched; 0 for one panel."""
+
+
 def product_kernel(family: str, product: Product, tiling: Tiling, target: Target) -> Kernel:
-    """The product as a kernel; its units are image x row block x panel, panels fastest."""
-    images, blocks, height, width, lanes = product.result.shape
-    type = product.result.element.vector(lanes)
-    kinds = list(panels_of(product.group_blocks, tiling.vectors, product.tail, lanes))
-    per_group = sum(kind.count for kind in kinds)
-    panels = blocks // product.group_blocks * per_group
-    row_blocks = -(-height // tiling.row_block)
+    """The product as a kernel; its units are image x row block x panel."""
+    return _Emitter(family, product, tiling, target).kernel()
 
-    def plan(kind: Panels) -> Sweep:
-        row, column = product.left_row, product.left_column
-        following = kind.vectors * product.right_block
-        nests = tuple(n.widened(kind.vectors if product.packed else 1) for n in product.nests)
-        return Sweep(type, kind.vectors, nests, row, column, width, kind.tail, following)
 
-    def unit(b: Builder, call: Call) -> None:
-        result, left, right, *extra = call.operands
-        output = Output(b, product.result, result, product.epilogue, extra, lanes)
-        panel, rest = b.rem(call.unit, panels), b.div(call.unit, panels)
-        image, row_block = b.div(rest, row_blocks), b.rem(rest, row_blocks)
-        group, within = b.div(panel, per_group), b.rem(panel, per_group)
-        y0 = b.mul(row_block, tiling.row_block)
-        rows: Index = min(tiling.row_block, height)
-        if height % tiling.row_block and row_blocks > 1:
-            rows = b.smaller(rows, b.sub(height, y0))
+class _Emitter:
+    def __init__(self, family: str, product: Product, tiling: Tiling, target: Target) -> None:
+        self.family = family
+        self.product = product
+        self.tiling = tiling
+        self.target = target
+        *images, blocks, self.height, self.width, lanes = product.result.shape
+        self.images = tuple(images)
+        self.type = product.result.element.vector(lanes)
+        group_blocks = product.group_blocks or blocks
+        self.kinds = list(panels_of(group_blocks, tiling.vectors, product.tail, lanes))
+        self.group_blocks = group_blocks
+        self.per_group = sum(kind.count for kind in self.kinds)
+        self.panels = blocks // group_blocks * self.per_group
+        self.row_blocks = -(-self.height // tiling.row_block)
+        self.packed_bytes = -(-product.packed_bytes // 64) * 64
+
+    def kernel(self) -> Kernel:
+        operands = 3 + len(self.product.epilogue.views)
+        units = math.prod(self.images) * self.row_blocks * self.panels
+        scratch = self.packed_bytes + max(sums_bytes(self._plan(kind), self.tiling) for kind in self.kinds)
+        return define_kernel(self.family, self.target, operands, units, scratch, self._unit)
+
+    def _plan(self, kind: Panels) -> Sweep:
+        product = self.product
+        packed = product.widens or product.pack is not None
+        return Sweep(
+            type=self.type,
+            vectors=kind.vectors,
+            nests=tuple(nest.widened(kind.vectors if product.widens else 1) for nest in product.nests),
+            row=product.left_row,
+            column=product.left_column,
+            width=self.width,
+            tail=kind.tail,
+            following=product.ahead or kind.vectors * product.right_block,
+            packed=packed,
+        )
+
+    def _unit(self, b: Builder, call: Call) -> None:
+        """Panels pass over a block of rows one after another; a panel that is packed serves all blocks of rows."""
+        if self.product.pack is None:
+            panel, rest = b.rem(call.unit, self.panels), b.div(call.unit, self.panels)
+            row_block, rest = b.rem(rest, self.row_blocks), b.div(rest, self.row_blocks)
+        else:
+            row_block, rest = b.rem(call.unit, self.row_blocks), b.div(call.unit, self.row_blocks)
+            panel, rest = b.rem(rest, self.panels), b.div(rest, self.panels)
+        image: list[Index] = []
+        for extent in reversed(self.images):
+            image.insert(0, b.rem(rest, extent))
+            rest = b.div(rest, extent)
+        group, within = b.div(panel, self.per_group), b.rem(panel, self.per_group)
 
         def panel_of(kind: Panels, number: Index) -> None:
-            in_group = b.add(kind.block, b.mul(number, kind.vectors))
-            block = b.add(b.mul(group, product.group_blocks), in_group)
-            inputs = b.add(product.left_offset, b.mul(image, product.left_image))
-            inputs = b.add(b.add(inputs, product.panel_left(b, block)), b.mul(y0, product.left_row))
-            weights = b.add(b.mul(image, product.right_image), b.mul(block, product.right_block))
+            block = b.add(b.mul(group, self.group_blocks), b.add(kind.block, b.mul(number, kind.vectors)))
+            self._panel(b, call, kind, image, block, row_block)
 
+        choose_panel(b, self.kinds, within, panel_of)
+
+    def _panel(self, b: Builder, call: Call, kind: Panels, image: list[Index], block: Index, row_block: Index) -> None:
+        product, element = self.product, self.type.scalar
+        result, left, right, *extra = call.operands
+        output = Output(b, product.result, result, product.epilogue, extra, self.type.lanes)
+        inputs, weights = b.add(product.left_offset, product.panel_left(b, block)), b.mul(block, product.right_block)
+        for position, left_step, right_step in zip(image, product.left_image, product.right_image, strict=True):
+            inputs = b.add(inputs, b.mul(position, left_step))
+            weights = b.add(weights, b.mul(position, right_step))
+        left, right = b.gep(left, inputs, element), b.gep(right, weights, element)
+        if product.pack is not None:
+            self._pack(b, call, kind, right, row_block)
+            right = call.scratch
+        sums = b.gep(call.scratch, self.packed_bytes // element.element_bytes, element)
+        first = b.mul(row_block, self.tiling.row_block)
+
+        def rows(count: Index) -> None:
             def tile_at(y: Index, x: Index) -> Tile:
-                return output.tile((image, block, b.add(y0, y), x, 0))
+                return output.tile((*image, block, b.add(first, y), x, 0))
 
-            origin = b.gep(left, inputs, type.scalar)
-            sweep(b, plan(kind), tiling, origin, b.gep(right, weights, type.scalar), rows, tile_at, call.scratch)
+            top = b.gep(left, b.mul(first, product.left_row), element)
+            sweep(b, self._plan(kind), self.tiling, top, right, count, tile_at, sums)
 
-        choose_panel(b, kinds, within, panel_of)
+        self._rows(b, row_block, rows)
 
-    scratch = max(sums_bytes(plan(kind), tiling) for kind in kinds)
-    return define_kernel(family, target, 3 + len(product.epilogue.views), images * row_blocks * panels, scratch, unit)
+    def _pack(self, b: Builder, call: Call, kind: Panels, right: Ssa, row_block: Index) -> None:
+        pack = self.product.pack
+        assert pack is not None
+        fresh = b.op("or", call.first, b.compare("eq", index(row_block), index(0)))
+        b.branch(fresh, lambda: pack(b, right, kind, call.scratch))
+
+    def _rows(self, b: Builder, row_block: Index, body: Callable[[Index], None]) -> None:
+        """Runs ``body`` with the number of rows of a block; the last one may have fewer."""
+        regular, last = min(self.tiling.row_block, self.height), self.height % self.tiling.row_block
+        if last == 0 or self.row_blocks == 1:
+            body(regular)
+        elif 2 * self.width > self.tiling.rows:
+            body(b.smaller(regular, b.sub(self.height, b.mul(row_block, regular))))
+        else:
+            whole = b.less(row_block, self.row_blocks - 1)
+            b.branch(whole, lambda: body(regular), lambda: body(last))

@@ -53,5 +53,6 @@ class View:
         return ELEMENTS[self.kind]
 
     def displacement(self, index: Sequence[int]) -> int:
-        """The distance in elements from the first element to the one at ``index``."""
-        return sum(i * stride for i, stride in zip(index, self.strides, strict=True))
+        """The distance in elements that ``index`` stands for; it may leave out leading dimensions."""
+        trailing = self.strides[len(self.strides) - len(index) :]
+        return sum(i * stride for i, stride in zip(index, trailing, strict=True))

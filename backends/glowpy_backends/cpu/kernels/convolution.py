@@ -13,7 +13,8 @@ from glowpy_backends.cpu.builder import Builder, Index
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.microkernel import Reduction
-from glowpy_backends.cpu.panels import Nest, Product, panels_of, product_kernel
+from glowpy_backends.cpu.panels import Product, panels_of, product_kernel
+from glowpy_backends.cpu.sweep import Nest
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Problem, Tiling, choose, tile_rows
 from glowpy_backends.cpu.view import View
@@ -181,13 +182,12 @@ def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
         result=spec.result,
         epilogue=spec.epilogue,
         nests=_nests(spec, window.channels),
-        left_image=per_image,
+        left_image=(per_image,),
         left_row=per_row * spec.strides[0],
         left_column=per_column * spec.strides[1],
         left_offset=-spec.pads[0] * per_row - spec.pads[1] * per_column,
-        right_image=0,
+        right_image=(0,),
         right_block=window.channels * spec.kernel[0] * spec.kernel[1] * spec.lanes,
-        packed=True,
         group_blocks=window.group_blocks,
         panel_left=lambda b, block: b.mul(window.first_block(b, block), per_block),
         tail=spec.lanes,

@@ -20,7 +20,8 @@ from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.convolution import Convolution
 from glowpy_backends.cpu.microkernel import Reduction
-from glowpy_backends.cpu.panels import Nest, Panels, Sweep, choose_panel, panels_of, sweep
+from glowpy_backends.cpu.panels import Panels, choose_panel, panels_of
+from glowpy_backends.cpu.sweep import Nest, Sweep, sweep
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling, tile_rows
 from glowpy_backends.cpu.view import View
