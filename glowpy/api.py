@@ -13,7 +13,6 @@ from glowpy.model import Model
 from glowpy.source import Shapes, Source, open_source
 from glowpy.specialise import Specialisation, Specialisations
 from glowpy_backends.base import BackendOptions
-from glowpy_ir.errors import UsageError
 from glowpy_ir.graph import Graph
 
 if TYPE_CHECKING:
@@ -52,26 +51,19 @@ def compile(
 def from_source(source: Source, options: Options) -> Model:
     """The model of a source that is read already."""
 
-    def build(given: Shapes) -> Specialisation:
-        compiled = compile_graph(source.graph_for(given), options)
-        return Specialisation(compiled.executable, compiled.memory, tuple(i.name for i in compiled.program.inputs))
+    def build(shapes: Shapes) -> Specialisation:
+        return Specialisation.of(compile_graph(source.graph_for(shapes), options))
 
     # A model without open dimensions is compiled now, and what was read of its file can go.
     if source.is_static:
-        programs = Specialisations(_refuse, {source.shapes: build(source.shapes)})
+        programs = Specialisations({source.shapes: build(source.shapes)})
     else:
-        programs = Specialisations(build)
+        programs = Specialisations({}, build)
     return Model(source.name, options.backend, source.inputs, source.outputs, programs)
 
 
 def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
     """The compiled model that ``Model.save`` wrote into ``folder``; UsageError if there is none."""
     artifact = read_artifact(Path(folder), BackendOptions(threads=threads))
-
-    programs = Specialisations(_refuse, artifact.programs)
+    programs = Specialisations(artifact.programs)
     return Model(artifact.name, artifact.backend, artifact.inputs, artifact.outputs, programs)
-
-
-def _refuse(given: Shapes) -> Specialisation:
-    shapes = ", ".join(str(list(shape)) for shape in given)
-    raise UsageError(f"there is no code for inputs of shapes {shapes}; compile the model and run it on such inputs")

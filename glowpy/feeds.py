@@ -48,7 +48,7 @@ def name_feeds(
     twice = feeds.keys() & named.keys()
     if twice:
         raise UsageError(f"input {min(twice)!r} is given twice, by position and by name")
-    return feeds | named
+    return {**feeds, **named}
 
 
 def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
@@ -147,7 +147,7 @@ def bind_open(
     known: dict[str, int] = {}
     for spec in inputs:
         if spec.name in feeds:
-            known |= zip(map(str, spec.type.shape), np.shape(feeds[spec.name]), strict=False)  # type: ignore[arg-type]
+            known |= zip(map(str, spec.type.shape), np.asarray(feeds[spec.name]).shape, strict=False)
     names = dict.fromkeys(name for spec in inputs for dim in spec.type.shape for name in sorted(symbols(dim)))
     assumed = {name: extent for name in names if name not in known}
     values = {name: known.get(name, extent) for name in names}

@@ -6,10 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Self
 
+from glowpy.compiler import Compiled
 from glowpy.program.memory import MemoryPlan
 from glowpy.source import Shapes
 from glowpy_backends.base import Executable
+from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array
 
 LIMIT = 16
@@ -25,6 +28,11 @@ class Specialisation:
     inputs: tuple[str, ...]
     """What the program calls its inputs, in the model's order."""
 
+    @classmethod
+    def of(cls, compiled: Compiled) -> Self:
+        """What is needed to run what was compiled; its graph and its program are not."""
+        return cls(compiled.executable, compiled.memory, tuple(buffer.name for buffer in compiled.program.inputs))
+
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for inputs that fit, both in the model's order."""
         return list(self.executable.run(dict(zip(self.inputs, arrays, strict=True))).values())
@@ -35,25 +43,35 @@ class Specialisations:
 
     def __init__(
         self,
-        build: Callable[[Shapes], Specialisation],
-        programs: Mapping[Shapes, Specialisation] | None = None,
+        programs: Mapping[Shapes, Specialisation],
+        build: Callable[[Shapes], Specialisation] | None = None,
         limit: int = LIMIT,
     ) -> None:
+        """Start with ``programs``; ``build`` makes others, and without it there are none."""
         self._build = build
-        self._limit = max(limit, len(programs or ()))
-        self._programs: OrderedDict[Shapes, Specialisation] = OrderedDict(programs or {})
+        self._limit = max(limit, len(programs))
+        self._programs: OrderedDict[Shapes, Specialisation] = OrderedDict(programs)
         self._lock = Lock()
 
     def get(self, shapes: Shapes) -> Specialisation:
-        """The program for these shapes. Threads that ask for a missing one wait until the first has compiled it."""
+        """The program for these shapes; UsageError if there is none, and none can be made.
+
+        Threads that ask for a missing one wait until the first has compiled it.
+        """
         with self._lock:
             if shapes in self._programs:
                 self._programs.move_to_end(shapes)
             else:
-                self._programs[shapes] = self._build(shapes)
+                self._programs[shapes] = self._make(shapes)
                 if len(self._programs) > self._limit:
                     self._programs.popitem(last=False)
             return self._programs[shapes]
+
+    def _make(self, shapes: Shapes) -> Specialisation:
+        if self._build is None:
+            wanted = ", ".join(str(list(shape)) for shape in shapes)
+            raise UsageError(f"there is no code for inputs of shapes {wanted}; compile the model for them")
+        return self._build(shapes)
 
     def all(self) -> dict[Shapes, Specialisation]:
         """What is there now, the one used last at the end."""

@@ -6,26 +6,23 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from glowpy.cli import options as shared
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
-
-    from glowpy_ir.errors import GlowError
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    shared.add_model(parser)
-    shared.add_output(parser)
+from glowpy.cli.opening import read_source
+from glowpy.cli.report import show_json
+from glowpy.cli.table import plural, render
+from glowpy.feeds import bind_open
+from glowpy.onnx.files import open_model
+from glowpy.onnx.inputs import free_inputs
+from glowpy.onnx.weights import kind_of_code
+from glowpy.source import locate
+from glowpy_ir.errors import Findings, GlowError, UsageError
 
 
 def run(options: argparse.Namespace) -> int:
     """Say what the file declares, count what it holds, and import it to find all problems at once."""
-    from glowpy.cli.report import show_json
-    from glowpy.onnx.files import open_model
-    from glowpy.source import locate
 
     file = open_model(locate(options.model))
     problems, code = _problems(options)
@@ -39,12 +36,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _problems(options: argparse.Namespace) -> tuple[list[str], int]:
     """All that keeps the model from being compiled, and the exit code that this means."""
-    from glowpy.feeds import bind_open
-    from glowpy.source import open_source
-    from glowpy_ir.errors import Findings, GlowError, UsageError
 
     try:
-        source = open_source(options.model, dict(options.dim), dict(options.shape))
+        source = read_source(options)
         inputs, _ = bind_open(source.inputs, {})
         source.graph_for(tuple(spec.type.extents for spec in inputs))
     except UsageError:
@@ -72,7 +66,6 @@ def _grouped(findings: Iterable[GlowError]) -> list[str]:
 
 def _facts(model: ModelProto) -> dict[str, Any]:
     """What the file says, before anything is made of it."""
-    from glowpy.onnx.inputs import free_inputs
 
     graph = model.graph
     nodes = list(_nodes(graph))
@@ -106,10 +99,8 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
         yield from nested.node
 
 
-def _type_text(type: Any) -> str:
+def _type_text(type: TypeProto) -> str:
     """The declared type in the notation of the IR, ``?`` for what is left open."""
-    from glowpy.onnx.weights import kind_of_code
-    from glowpy_ir.errors import GlowError
 
     if type.WhichOneof("value") != "tensor_type":
         return str(type.WhichOneof("value") or "unknown").removesuffix("_type")
@@ -125,7 +116,6 @@ def _type_text(type: Any) -> str:
 
 
 def _text(name: str, facts: dict[str, Any]) -> str:
-    from glowpy.cli.table import plural, render
 
     opsets = ", ".join(f"{domain} {version}" for domain, version in facts["opsets"].items())
     lines = [

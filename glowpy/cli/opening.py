@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from glowpy.cli.options import compiler_options
+from glowpy.api import from_source, load
 from glowpy.cli.progress import Progress
+from glowpy.compiler import Options
+from glowpy.model import Model
+from glowpy.source import Source, open_source
 
-if TYPE_CHECKING:
-    from glowpy.model import Model
+
+def compiler_options(options: argparse.Namespace) -> Options:
+    """How the command line wants code to be generated."""
+    return Options(
+        backend=options.backend,
+        threads=options.threads,
+        target=options.target,
+        exact=options.exact,
+        flush_denormals=options.flush_denormals,
+        cache=options.cache_dir,
+    )
+
+
+def read_source(options: argparse.Namespace) -> Source:
+    """The model, read but not compiled."""
+    return open_source(options.model, dict(options.dim), dict(options.shape))
 
 
 def open_model(options: argparse.Namespace, progress: Progress) -> Model:
-    """The model, compiled if its dimensions are known, and ready to be run."""
-    from glowpy.api import from_source, load
-    from glowpy.source import open_source
-
+    """The model, ready to be run; compiled already if its dimensions are known."""
     if Path(options.model).is_dir():
         with progress.phase("loading"):
             return load(options.model, threads=options.threads)
-    with progress.phase("reading"):
-        source = open_source(options.model, dict(options.dim), dict(options.shape))
     with progress.phase("compiling"):
-        return from_source(source, compiler_options(options))
+        return from_source(read_source(options), compiler_options(options))

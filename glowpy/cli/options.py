@@ -1,18 +1,53 @@
-"""Options that several verbs share, and how their values are read."""
+"""The grammar of the command line: the verbs, their options, and how values are read. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from glowpy.compiler import Options
+EXIT_CODES = "exit codes: 0 done, 1 mismatch, 2 wrong usage, 3 bad model, 4 not supported, 5 internal error"
+STAGES = ("graph", "lowered", "dot", "program", "llvm", "asm")
+ORACLES = ("interpreter", "onnxruntime")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The model, and the extents of its dimensions."""
+@dataclass(frozen=True)
+class Verb:
+    """Something that ``glowc`` does: ``run`` of the module ``glowpy.cli.<name>``, with these options."""
+
+    name: str
+    help: str
+    options: Sequence[Callable[[argparse.ArgumentParser], None]]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line, its verb as ``verb``; ends the process with code 2 if they do not fit."""
+    named = bool(arguments) and arguments[0] in VERBS
+    verb = VERBS[arguments[0]] if named else VERBS[DEFAULT]
+    options = _parser(verb, named).parse_args(arguments[1:] if named else arguments)
+    options.verb = verb.name
+    return options
+
+
+def _parser(verb: Verb, named: bool) -> argparse.ArgumentParser:
+    """The parser of one verb; without a verb on the command line, its help tells of the others."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {other.name.ljust(width)}  {other.help}" for other in VERBS.values())
+    parser = argparse.ArgumentParser(
+        prog=f"glowc {verb.name}" if named else "glowc",
+        description=verb.help,
+        epilog=EXIT_CODES if named else f"verbs (glowc VERB --help):\n{verbs}\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for add in verb.options:
+        add(parser)
+    return parser
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="an ONNX file; or onnx:NAME, a network of the onnx package")
     group = parser.add_argument_group("dimensions that the model leaves open")
     group.add_argument("--dim", type=dim, action="append", default=[], metavar="NAME=N", help="the extent of a symbol")
@@ -21,8 +56,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Tensors for the model's inputs."""
+def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
         nargs="*",
@@ -31,7 +65,11 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_tolerance(parser: argparse.ArgumentParser) -> None:
+def _seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of random inputs (default 0)")
+
+
+def _tolerance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         type=float,
@@ -41,49 +79,68 @@ def add_tolerance(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_compiling(parser: argparse.ArgumentParser) -> None:
-    """How code is generated."""
+def _compiling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("code generation")
-    group.add_argument(
-        "--backend", default="cpu", metavar="NAME", help="cpu (default), interpreter, or another that is installed"
-    )
-    group.add_argument("--threads", type=positive, metavar="N", help="default: as many as the process has cores")
-    group.add_argument("--target", metavar="T", help="instruction set: host (default), avx512, avx2, sse2")
-    group.add_argument("--exact", action="store_true", help="no algorithm that rounds worse than the definition")
-    group.add_argument("--flush-denormals", action="store_true", help="treat numbers below the normal range as zero")
-    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where generated code is kept between runs")
+    add = group.add_argument
+    add("--backend", default="cpu", metavar="NAME", help="cpu (default), interpreter, or another that is installed")
+    add("--threads", type=positive, metavar="N", help="default: as many as the process has cores")
+    add("--target", metavar="T", help="instruction set: host (default), avx512, avx2, sse2")
+    add("--exact", action="store_true", help="no algorithm that rounds worse than the definition")
+    add("--flush-denormals", action="store_true", help="treat numbers below the normal range as zero")
+    add("--cache-dir", type=Path, metavar="DIR", help="where generated code is kept between runs")
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """How much is said, and in what form."""
+def _messages(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("messages")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: tracebacks of errors")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     group.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default 0)")
+def _compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write the code; glowc run DIR runs it")
+    group = parser.add_argument_group("looking inside")
+    group.add_argument("--emit", choices=STAGES, metavar="STAGE", help=f"print only this: {', '.join(STAGES)}")
+    group.add_argument("--dump", type=Path, metavar="DIR", help="write all of these, and the graph after each pass")
+    group.add_argument("--print-after", metavar="PASS", help="print the graph when this pass (or: all) has changed it")
+    group.add_argument("--stop-after", metavar="PASS", help="print the graph after this pass, and do no more")
 
 
-def compiler_options(options: argparse.Namespace) -> Options:
-    """What ``add_compiling`` read, as the compiler wants it."""
-    from glowpy.compiler import Options
+def _run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--random", action="store_true", help="random tensors for the inputs that are not given")
+    add("-o", "--output", type=Path, metavar="FILE.npz", help="write the outputs")
+    add("--expect", type=Path, metavar="FILE.npz", help="compare with these outputs; exit code 1 if they differ")
 
-    return Options(
-        backend=options.backend,
-        threads=options.threads,
-        target=options.target,
-        exact=options.exact,
-        flush_denormals=options.flush_denormals,
-        cache=options.cache_dir,
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--seconds", type=float, default=3.0, metavar="S", help="how long to measure (default 3)")
+    add("--repeat", type=positive, metavar="N", help="measure so many inferences, however long they take")
+    add("--warmup", type=natural, default=3, metavar="N", help="inferences before these (default 3)")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--against",
+        action="append",
+        choices=ORACLES,
+        metavar="NAME",
+        help=f"what to compare with: {' or '.join(ORACLES)}; may be given twice (default: {ORACLES[0]})",
     )
+
+
+def natural(text: str) -> int:
+    """A whole number."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def positive(text: str) -> int:
     """A whole number above 0."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
     return int(text)
 
 
@@ -101,3 +158,35 @@ def shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not name or not re.fullmatch(r"([0-9]{1,18}(x[0-9]{1,18})*)?", extents):
         raise argparse.ArgumentTypeError(f"expected INPUT=SHAPE such as x=1x3x224x224, got {text!r}")
     return name, tuple(map(int, extents.split("x"))) if extents else ()
+
+
+_VERBS = (
+    Verb(
+        "compile",
+        "Compile a model, say what was done, and with -o write the code (the verb may be left out).",
+        (_model, _compile, _compiling, _seed, _messages),
+    ),
+    Verb(
+        "run",
+        "Run a model on given inputs.",
+        (_model, _inputs, _run, _tolerance, _compiling, _seed, _messages),
+    ),
+    Verb(
+        "bench",
+        "Measure how long an inference takes.",
+        (_model, _inputs, _bench, _compiling, _seed, _messages),
+    ),
+    Verb(
+        "inspect",
+        "Say what is in a model, and all that stands in the way of compiling it.",
+        (_model, _messages),
+    ),
+    Verb(
+        "verify",
+        "Compare what a backend computes with the interpreter, or with ONNX Runtime.",
+        (_model, _inputs, _verify, _tolerance, _compiling, _seed, _messages),
+    ),
+)
+DEFAULT = "compile"
+VERBS = {verb.name: verb for verb in _VERBS}
+"""What the command line can do, in the order of the help."""

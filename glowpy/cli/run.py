@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import Any
 
-from glowpy.cli import options as shared
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    shared.add_model(parser)
-    shared.add_inputs(parser)
-    parser.add_argument("--random", action="store_true", help="random tensors for the inputs that are not given")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.npz", help="write the outputs")
-    parser.add_argument(
-        "--expect", type=Path, metavar="FILE.npz", help="compare the outputs; exit code 1 if they differ"
-    )
-    shared.add_tolerance(parser)
-    shared.add_seed(parser)
-    shared.add_compiling(parser)
-    shared.add_output(parser)
+from glowpy.cli.comparison import agree, compare_outputs, comparison_facts, comparison_text
+from glowpy.cli.opening import open_model
+from glowpy.cli.progress import Progress
+from glowpy.cli.report import assumed_text, note, show_json, summary
+from glowpy.cli.tensors import read_archive, read_inputs, write_archive
+from glowpy.feeds import bind_open, random_feeds
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the model, and print, write or compare what it gives."""
-    from glowpy.cli.comparison import agree, compare_outputs, comparison_facts, comparison_text
-    from glowpy.cli.opening import open_model
-    from glowpy.cli.progress import Progress
-    from glowpy.cli.report import assumed_text, note, show_json, summary
-    from glowpy.cli.tensors import read_archive, read_inputs, write_archive
-    from glowpy.feeds import bind_open, random_feeds
-
+    """Run the model, and print, write or compare what it gives; 1 if that is not what is expected."""
     progress = Progress(options.quiet)
     model = open_model(options, progress)
     feeds = read_inputs(options.inputs, model.inputs)
@@ -41,9 +25,7 @@ def run(options: argparse.Namespace) -> int:
     with progress.phase("running"):
         results = model.run(None, feeds)
     outputs = {spec.name: array for spec, array in zip(model.outputs, results, strict=True)}
-    if options.output:
-        write_archive(options.output, outputs)
-    facts = {"outputs": {name: summary(array) for name, array in outputs.items()}}
+    facts: dict[str, Any] = {"outputs": {name: summary(array) for name, array in outputs.items()}}
     code = 0
     if options.expect:
         differences = compare_outputs(outputs, read_archive(options.expect))
@@ -53,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for name, array in outputs.items():
             note(options, f"{name}: {facts['outputs'][name]['type']}\n{array}")
+    if options.output:
+        write_archive(options.output, outputs)
     if options.json:
         show_json(facts)
     return code

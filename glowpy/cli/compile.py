@@ -1,0 +1,118 @@
+"""``glowc MODEL``: compiles a model, times the code on random inputs, and says what was done."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import Counter
+from typing import Any
+
+from glowpy.cli.opening import compiler_options, read_source
+from glowpy.cli.progress import Progress
+from glowpy.cli.report import assumed_text, note, show_json
+from glowpy.cli.stages import dump, emit, print_stage
+from glowpy.cli.table import duration, plural, render, size
+from glowpy.compiler import Compiled, compile_graph
+from glowpy.feeds import TensorSpec, bind_open, random_feeds
+from glowpy.model import Model
+from glowpy.pipeline import Trace
+from glowpy.specialise import Specialisation, Specialisations
+from glowpy_ir.program import Compute
+
+TRIAL_SECONDS, MOST_TRIALS = 0.5, 50
+"""How long the code runs to be timed, and how often at most."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile, and print what is asked for."""
+
+    progress = Progress(options.quiet)
+    with progress.phase("import"):
+        source = read_source(options)
+        inputs, assumed = bind_open(source.inputs, {})
+        shapes = tuple(spec.type.extents for spec in inputs)
+        graph = source.graph_for(shapes)
+    outputs = [TensorSpec(spec.name, value.type) for spec, value in zip(source.outputs, graph.outputs, strict=True)]
+    facts: dict[str, Any] = {
+        "model": source.name,
+        "assumed": assumed,
+        "inputs": {spec.name: str(spec.type) for spec in inputs},
+        "outputs": {spec.name: str(spec.type) for spec in outputs},
+        "operators": sum(1 for _ in graph.nodes),
+        "parameters": sum(constant.type.count for constant in graph.constants),
+    }
+    only = None if options.print_after == "all" else options.print_after
+    trace = Trace(show=print_stage if options.print_after else None, only=only, stop_after=options.stop_after)
+    chosen = compiler_options(options)
+    if options.emit or options.stop_after:
+        print(emit("lowered" if options.stop_after else options.emit, graph, chosen, trace), end="")
+        return 0
+    note(options, assumed_text(assumed))
+    with progress.phase("compile"):
+        compiled = dump(graph, options.dump, chosen, trace) if options.dump else compile_graph(graph, chosen, trace)
+    programs = Specialisations({shapes: Specialisation.of(compiled)})
+    model = Model(source.name, options.backend, inputs, outputs, programs)
+    facts |= _compiled_facts(compiled) | {"seconds": {"import": progress.seconds["import"]} | trace.seconds}
+    if options.output:
+        model.save(options.output)
+    if not options.quiet or options.json:
+        with progress.phase("run"):
+            facts["inference"] = _trial(model, options.seed)
+    if options.json:
+        show_json(facts)
+    note(options, _text(facts, options))
+    return 0
+
+
+def _compiled_facts(compiled: Compiled) -> dict[str, Any]:
+    memory = compiled.memory
+    names = Counter(i.op.name if isinstance(i, Compute) else "zero halo" for i in compiled.program.instructions)
+    return {
+        "instructions": dict(names.most_common()),
+        "memory": {"arena": memory.arena, "live_peak": memory.live_peak, "weights": memory.weights},
+    }
+
+
+def _trial(model: Model, seed: int) -> dict[str, Any]:
+    """How long an inference takes, in seconds; the first, which touches all memory for the first time, is its own."""
+    feeds = random_feeds(model.inputs, seed)
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < MOST_TRIALS and sum(seconds) < TRIAL_SECONDS):
+        start = time.perf_counter()
+        model.run(None, feeds)
+        seconds.append(time.perf_counter() - start)
+    first, *others = seconds
+    return {"first": first, "median": statistics.median(others or seconds), "count": len(others) or 1}
+
+
+def _text(facts: dict[str, Any], options: argparse.Namespace) -> str:
+    """The report for people."""
+    memory, inference, seconds = facts["memory"], facts["inference"], facts["seconds"]
+    ratio = memory["arena"] / memory["live_peak"] if memory["live_peak"] else 1.0
+    instructions = sum(facts["instructions"].values())
+    rows = [
+        *(("input", f"{name}: {type}") for name, type in facts["inputs"].items()),
+        *(("output", f"{name}: {type}") for name, type in facts["outputs"].items()),
+        ("imported", f"{plural(facts['operators'], 'operator')}, {facts['parameters']:,} parameters"),
+        (
+            "compiled",
+            f"{plural(instructions, 'instruction')} for {options.backend} in {duration(sum(seconds.values()))}",
+        ),
+        (
+            "memory",
+            f"{size(memory['arena'])} for activations ({ratio:.2f} of the least possible), "
+            f"{size(memory['weights'])} of weights",
+        ),
+        ("speed", f"{duration(inference['median'])} an inference (median of {inference['count']}, random inputs)"),
+    ]
+    if options.output:
+        rows.append(("written", f"{options.output} (run it with: glowc run {options.output} --random)"))
+    if options.dump:
+        rows.append(("written", f"{options.dump}, all stages as text"))
+    text = f"{facts['model']}\n{render(rows, indent='  ')}"
+    if options.verbose:
+        passes = [(f"{1e3 * taken:.1f}", name) for name, taken in seconds.items()]
+        counts = [(str(count), name) for name, count in facts["instructions"].items()]
+        text += f"\n{render(passes, ('ms', 'phase'), '  ')}\n{render(counts, ('count', 'instruction'), '  ')}"
+    return text
