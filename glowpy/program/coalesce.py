@@ -5,99 +5,92 @@ Members of a concatenation are so written into their parent, and results into th
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from dataclasses import dataclass
 
 from glowpy.program.halo import layouts_fit, widen_halo, zero_halos
+from glowpy.program.uses import Uses
 from glowpy_backends.base import Backend
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Copy
-from glowpy_ir.program import Activation, Buffer, Compute, Instruction, Program, View, ZeroHalo, may_overlap
+from glowpy_ir.program import Activation, Buffer, Compute, Program, View, may_overlap
 
 
 def coalesce_copies(program: Program, backend: Backend) -> bool:
     """Remove each copy whose source can live in its destination from the beginning; says whether any was removed."""
-    changed = False
-    for copy in [i for i in program.instructions if isinstance(i, Compute) and isinstance(i.op, Copy)]:
+    computes = [i for i in program.instructions if isinstance(i, Compute)]
+    pass_ = _Coalescing(backend, Uses.of(program), {instruction: float(n) for n, instruction in enumerate(computes)})
+    removed = {i for i in computes if isinstance(i.op, Copy) and pass_.remove(i)}
+    program.instructions[:] = sorted((i for i in computes if i not in removed), key=pass_.position.__getitem__)
+    zero_halos(program)
+    return bool(removed)
+
+
+@dataclass
+class _Coalescing:
+    """The pass at work; ``position`` orders the instructions, and moves those that must come earlier."""
+
+    backend: Backend
+    uses: Uses
+    position: dict[Compute, float]
+
+    def remove(self, copy: Compute) -> bool:
+        """Let the copy's source live in its destination, if nobody notices."""
         source, target = copy.inputs[0], copy.output
-        if isinstance(source, Activation) and source is not target and _can_move(program, backend, copy):
-            _move(program, source, target)
-            program.instructions.remove(copy)
-            changed = True
-    if changed:
-        zero_halos(program)
-    return changed
-
-
-def _can_move(program: Program, backend: Backend, copy: Compute) -> bool:
-    """Whether the source may take the destination's place without anyone noticing."""
-    source, target = copy.inputs[0], copy.output
-    if source.storage is target.storage or _conflicts(program, copy):
-        return False
-    views = [b for b in program.buffers() if b is not source and b.storage is source.storage]
-    if source.storage.halo:
-        if not widen_halo(program, backend, target, source.storage.halo, program.buffers()):
+        if not isinstance(source, Activation) or source is target.storage:
             return False
-    # Look at the layouts as they would be, then take it back.
-    roots = [view for view in views if isinstance(view, View) and view.of is source]
-    for view in roots:
-        view.of = target
-    users = [i for i in program.instructions if isinstance(i, Compute) and i is not copy]
-    moved = [i for i in users if source in (*i.outputs, *i.inputs)]
-    for instruction in moved:
-        instruction.replace(source, target)
-    fits = layouts_fit(program, backend, target.storage, [*views, target])
-    for view in roots:
-        view.of = source
-    for instruction in moved:
-        instruction.replace(target, source)
-    return fits
+        first = min(self.position[i] for i in self.uses.touching(source))
+        fills = self._fills_before(copy, first)
+        if fills is None or (source.halo and not widen_halo(self.uses, self.backend, target, source.halo)):
+            return False
+        if not self._move(source, target, copy):
+            return False
+        for fill in fills:
+            self.position[fill] = first - 0.5
+        return True
 
+    def _fills_before(self, copy: Compute, first: float) -> list[Compute] | None:
+        """What must be moved before ``first``, where the source's life begins; None if the two cannot be one.
 
-def _conflicts(program: Program, copy: Compute) -> bool:
-    """Whether anything else touches the destination's place between the source's first write and its last use."""
-    source, target = copy.inputs[0], copy.output
-    touching = [
-        i
-        for i, instruction in enumerate(program.instructions)
-        if any(operand.buffer.storage is source.storage for operand in instruction.operands())
-    ]
-    first, last = touching[0], touching[-1]
-    at = program.instructions.index(copy)
-    for i in range(first, len(program.instructions)):
-        instruction = program.instructions[i]
-        if instruction is copy or isinstance(instruction, ZeroHalo):
-            continue
-        for operand in instruction.operands():
-            if not may_overlap(operand.buffer, target):
-                continue
-            if i < at and not _is_fill(instruction):
-                return True
-            if at < i <= last and operand.writes:
-                return True
-    return False
+        They cannot if anything else touches the destination's place while the source lives: fills excepted, which
+        read nothing and may come earlier.
+        """
+        source, target = copy.inputs[0], copy.output
+        last = max(self.position[i] for i in self.uses.touching(source.storage))
+        at = self.position[copy]
+        fills: list[Compute] = []
+        for other in self.uses.touching(target.storage):
+            here = self.position[other]
+            if first <= here < at and self._touches(other, target):
+                if not isinstance(other.op, Splat):
+                    return None
+                fills.append(other)
+            if at < here <= last and any(may_overlap(b, target) for b in other.outputs):
+                return None
+        return fills
 
+    @staticmethod
+    def _touches(instruction: Compute, target: Buffer) -> bool:
+        return any(may_overlap(operand.buffer, target) for operand in instruction.operands())
 
-def _is_fill(instruction: Instruction) -> TypeGuard[Compute]:
-    """Whether it reads nothing, and so can run as early as wanted."""
-    return isinstance(instruction, Compute) and isinstance(instruction.op, Splat)
-
-
-def _move(program: Program, source: Buffer, target: Buffer) -> None:
-    """Let the target stand wherever the source stood; what fills the target comes first."""
-    for buffer in program.buffers():
-        if isinstance(buffer, View) and buffer.of is source:
-            buffer.of = target
-    for instruction in program.instructions:
-        if isinstance(instruction, Compute):
+    def _move(self, source: Activation, target: Buffer, copy: Compute) -> bool:
+        """Let the target stand wherever the source stood; undone, and False, if a layout does not fit there."""
+        touching = [i for i in self.uses.touching(source) if i is not copy]
+        views = [b for b in self.uses.lying_in(source) if isinstance(b, View) and b.of is source]
+        operands = [(i, i.outputs, i.inputs) for i in touching]
+        for view in views:
+            view.of = target
+        for instruction in touching:
             instruction.replace(source, target)
-    fills = [i for i in program.instructions if _is_fill(i) and i.output.storage is target.storage]
-    rest = [i for i in program.instructions if i not in fills]
-    first = next(
-        (
-            i
-            for i, instruction in enumerate(rest)
-            if any(operand.buffer.storage is target.storage for operand in instruction.operands())
-        ),
-        len(rest),
-    )
-    program.instructions[:] = [*rest[:first], *fills, *rest[first:]]
+        trial = Uses({target.storage: dict.fromkeys((*self.uses.touching(target.storage), *touching))}, {})
+        for buffer in (*self.uses.lying_in(target.storage), *self.uses.lying_in(source), target):
+            if buffer is not source:
+                trial.add_buffer(buffer)
+        if not layouts_fit(trial, self.backend, target.storage):
+            for view in views:
+                view.of = source
+            for instruction, outputs, inputs in operands:
+                instruction.outputs, instruction.inputs = outputs, inputs
+            return False
+        self.uses.remove(copy)
+        self.uses.merge(source, target.storage)
+        return True

@@ -7,6 +7,7 @@ is copied, by an instruction that anyone can see; a halo is given to the operand
 from __future__ import annotations
 
 from glowpy.program.halo import widen_halo, zero_halos
+from glowpy.program.uses import Uses
 from glowpy_backends.base import Backend
 from glowpy_ir.errors import InvalidIR
 from glowpy_ir.graph import Constant, Graph, Node, Placeholder, Value
@@ -41,6 +42,7 @@ class Emission:
         self.program = Program(graph.name)
         self.buffers: dict[Value, Buffer] = {}
         self.names: dict[str, int] = {}
+        self.uses = Uses()
 
     def run(self) -> Program:
         for value in self.graph.inputs:
@@ -104,7 +106,9 @@ class Emission:
         self, op: Primitive, outputs: tuple[Buffer, ...], inputs: tuple[Buffer, ...], node: Node | None
     ) -> None:
         origin = node.origin if node else None
-        self.program.instructions.append(Compute(op, outputs, inputs, origin=origin))
+        instruction = Compute(op, outputs, inputs, origin=origin)
+        self.program.instructions.append(instruction)
+        self.uses.add(instruction)
 
     def _store(self, value: Value, source: Buffer, node: Node) -> None:
         target = self._activation(value.name, value.type)
@@ -124,7 +128,9 @@ class Emission:
     def _view(self, value: Value, op: Movement, source: Buffer, node: Node) -> None:
         if op.restride(source.layout) is None:
             source = self._copy(source, (), node)
-        self.buffers[value] = View(self._name(value.name), value.type, source, op)
+        view = View(self._name(value.name), value.type, source, op)
+        self.buffers[value] = view
+        self.uses.add_buffer(view)
 
     def _part(self, whole: Buffer, name: str, starts: tuple[int, ...], shape: tuple[int, ...]) -> View:
         op = Slice(starts, shape, (1,) * len(starts))
@@ -152,7 +158,8 @@ class Emission:
     def _fit(self, op: Primitive, index: int, buffer: Buffer, types: list[TensorType], node: Node) -> Buffer:
         """The operand, or a copy of it that the instruction can take."""
         margins = op.margins(index, *types)
-        if any(map(any, margins)) and not self._give_margins(buffer, margins):
+        self.uses.add_buffer(buffer)
+        if any(map(any, margins)) and not widen_halo(self.uses, self.backend, buffer, margins):
             return self._copy(buffer, margins, node)
         if not self.backend.accepts(op, index, buffer.layout):
             return self._copy(buffer, margins if any(map(any, margins)) else (), node)
@@ -163,6 +170,3 @@ class Emission:
         copy.halo = margins
         self._compute(Copy(), (copy,), (source,), node)
         return copy
-
-    def _give_margins(self, buffer: Buffer, margins: Margins) -> bool:
-        return widen_halo(self.program, self.backend, buffer, margins, list(self.buffers.values()))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from glowpy.program.uses import Uses
 from glowpy_backends.base import Backend
 from glowpy_ir.errors import InvalidIR
 from glowpy_ir.program import Activation, Buffer, Instruction, Margins, Program, Storage, ZeroHalo
 from glowpy_ir.verify_program import has_margins
 
 
-def widen_halo(
-    program: Program, backend: Backend, buffer: Buffer, margins: Margins, buffers: list[Buffer]
-) -> bool:
+def widen_halo(uses: Uses, backend: Backend, buffer: Buffer, margins: Margins) -> bool:
     """Give the storage of ``buffer`` a halo that puts ``margins`` of zeros around it; False if that cannot be.
 
     It cannot if the memory is not ours, if the buffer is not the whole storage in a dimension that wants zeros, or if
@@ -25,27 +24,23 @@ def widen_halo(
     if storage.halo == old:
         storage.halo = before
         return has_margins(buffer, margins)
-    if has_margins(buffer, margins) and layouts_fit(program, backend, storage, buffers):
+    if has_margins(buffer, margins) and layouts_fit(uses, backend, storage):
         return True
     storage.halo = before
     return False
 
 
-def layouts_fit(program: Program, backend: Backend, storage: Storage, buffers: list[Buffer]) -> bool:
-    """Whether all that lies in ``storage`` still is a view, and every instruction still takes it where it lies."""
+def layouts_fit(uses: Uses, backend: Backend, storage: Storage) -> bool:
+    """Whether all that lies in ``storage`` is a view, and every instruction takes it where it lies."""
     try:
-        layouts = {b: b.layout for b in buffers if b.storage is storage}
-        for instruction in program.instructions:
-            if isinstance(instruction, ZeroHalo):
-                continue
-            for i, b in enumerate(instruction.inputs):
-                if b.storage is storage and not backend.accepts(instruction.op, i, layouts.get(b) or b.layout):
-                    return False
-            for i, b in enumerate(instruction.outputs):
-                if b.storage is storage and not backend.accepts(instruction.op, ~i, layouts.get(b) or b.layout):
-                    return False
+        layouts = {buffer: buffer.layout for buffer in uses.lying_in(storage)}
     except InvalidIR:
         return False
+    for instruction in uses.touching(storage):
+        operands = [*enumerate(instruction.inputs), *((~i, b) for i, b in enumerate(instruction.outputs))]
+        for index, buffer in operands:
+            if buffer in layouts and not backend.accepts(instruction.op, index, layouts[buffer]):
+                return False
     return True
 
 
