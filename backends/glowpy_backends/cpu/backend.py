@@ -59,7 +59,7 @@ class Cpu(Backend):
 
     def compile(self, program: Program) -> Executable:
         kernels = self.select(program)
-        net = emit_net(program, kernels, self.target)
+        net = emit_net(program, kernels, self.target, self.options.flush_denormals)
         modules = {kernel.symbol: kernel.ir for kernel in kernels.values()} | {net.symbol: net.ir}
         jobs = len(os.sched_getaffinity(0))
         with KernelCompiler(self.target, self.cache, jobs) as compiler:

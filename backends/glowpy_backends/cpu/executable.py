@@ -18,7 +18,9 @@ from glowpy_backends.cpu.link import link
 from glowpy_backends.cpu.memory import aligned, map_file
 from glowpy_backends.cpu.net import Net, Slot, weight_offsets
 from glowpy_backends.cpu.target import Target
-from glowpy_backends.cpu.threads import default_threads, thread_pool
+from glowpy_backends.cpu.processors import default_threads
+from glowpy_backends.cpu.threadcode import BARRIER, BARRIER_BYTES, FLUSH_DENORMALS, RESTORE_DENORMALS
+from glowpy_backends.cpu.threads import pool, thread_library
 from glowpy_ir.errors import InvalidIR, Unsupported, UsageError
 from glowpy_ir.program import Program, Weight
 from glowpy_ir.types import Array, TensorType
@@ -37,7 +39,6 @@ class Signature:
     arena: int
     scratch: int
     weights: int
-    flush_denormals: bool
     target: Target
 
 
@@ -59,8 +60,8 @@ class NativeProgram:
         self._weights = weights
         self._modules = modules
         self._threads = threads or default_threads()
-        self._pool = thread_pool()
-        self._library = link(self._objects, [signature.symbol], self._pool.symbols)
+        imports = {name: thread_library().address(name) for name in (BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS)}
+        self._library = link(self._objects, [signature.symbol], imports)
         self._entry = self._library.address(signature.symbol)
         self._outputs = [(name, TensorType.parse(type)) for name, type in signature.outputs]
         self._inputs = [name for name, _ in signature.inputs]
@@ -88,7 +89,6 @@ class NativeProgram:
             program.arena,
             net.scratch_bytes,
             weights.nbytes,
-            options.flush_denormals,
             target,
         )
         return cls(signature, list(objects.values()), weights, options.threads, modules)
@@ -100,7 +100,7 @@ class NativeProgram:
         results = [np.empty(type.extents, type.kind.dtype) for _, type in self._outputs]
         for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
             call.table[slot] = array.ctypes.data
-        self._pool.run(self._entry, ctypes.addressof(call.table), self._threads, self._signature.flush_denormals)
+        pool().run(self._entry, ctypes.addressof(call.table), self._threads)
         with self._lock:
             self._idle.append(call)
         return {name: array for (name, _), array in zip(self._outputs, results, strict=True)}
@@ -155,7 +155,7 @@ class _Call:
     def __init__(self, signature: Signature, weights: Array, threads: int) -> None:
         self.arena = aligned(signature.arena)
         self.scratch = aligned(signature.scratch * threads)
-        self.barrier = aligned(thread_pool().barrier_bytes)
+        self.barrier = aligned(BARRIER_BYTES)
         count = Slot.FIRST_IO + len(signature.inputs) + len(signature.outputs)
         self.table = (ctypes.c_void_p * count)()
         self.table[Slot.ARENA] = self.arena.ctypes.data

@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from glowpy_backends.cpu.builder import I8, I64, PTR, VOID, Builder, Index, Ssa, index
+from glowpy_backends.cpu.builder import I8, I32, I64, PTR, VOID, Builder, Index, Ssa, index
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS
 from glowpy_ir.program import Activation, Buffer, Instruction, Program, Storage, Weight, ZeroHalo
 
 ALIGNMENT = 64
 """Bytes; weights begin at multiples of it, as activations do."""
-
-BARRIER = "glowpy_barrier"
-"""``void glowpy_barrier(ptr state, i64 threads)``: returns when all threads have called it."""
 
 
 class Slot(IntEnum):
@@ -63,13 +61,16 @@ def operand_buffers(instruction: Instruction) -> Sequence[Buffer]:
     return (*instruction.outputs, *instruction.inputs)
 
 
-def emit_net(program: Program, kernels: Mapping[Instruction, Kernel], target: Target) -> Net:
+def emit_net(
+    program: Program, kernels: Mapping[Instruction, Kernel], target: Target, flush_denormals: bool
+) -> Net:
     """The entry of a program whose instructions are computed by these kernels."""
     b = Builder(target)
     scratch_bytes = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
     scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
     b.declare(BARRIER, VOID, [PTR, I64])
     with b.function("net", [PTR, I64, I64]) as (context, thread, threads):
+        before = _flush(b) if flush_denormals else None
         bases = _Bases(b, context, program)
         scratch = b.gep(bases.slot(Slot.SCRATCH), b.mul(thread, scratch_bytes), I8)
         barrier = bases.slot(Slot.BARRIER)
@@ -79,9 +80,18 @@ def emit_net(program: Program, kernels: Mapping[Instruction, Kernel], target: Ta
             b.declare(kernel.symbol, VOID, [PTR] * (len(pointers) + 1) + [I64, I64])
             b.call(kernel.symbol, [*pointers, scratch, *_share(b, kernel.units, thread, threads)])
             b.call(BARRIER, [barrier, threads])
+        if before is not None:
+            b.declare(RESTORE_DENORMALS, VOID, [I32])
+            b.call(RESTORE_DENORMALS, [before])
     text = b.text()
     symbol = f"net_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Net(symbol, text.replace("@net(", f"@{symbol}("), scratch_bytes)
+
+
+def _flush(b: Builder) -> Ssa:
+    """Let this thread compute zeros instead of denormals; how it was before."""
+    b.declare(FLUSH_DENORMALS, I32, [])
+    return b.call(FLUSH_DENORMALS, [], I32)
 
 
 def _share(b: Builder, units: int, thread: Ssa, threads: Ssa) -> tuple[Ssa, Ssa]:
