@@ -50,9 +50,10 @@ class FoldingBuilder(Builder):
     def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
         """As any builder; but constants if all ``inputs`` are known and small."""
         try:
-            types = infer(op, *(value.type for value in inputs))
+            given = [value.type for value in inputs]
+            types = infer(op, *given)
             known = [value for value in inputs if isinstance(value, Constant)]
-            if len(known) == len(inputs) and not _is_open(op) and _is_small(types) and _is_small([value.type for value in inputs]):
+            if len(known) == len(inputs) and not _is_open(op) and _is_small(types) and _is_small(given):
                 return self._compute(op, known, types, names)
         except GlowError as error:
             raise error.at(self.origin) from None

@@ -12,7 +12,7 @@ from onnx import GraphProto, TensorShapeProto, ValueInfoProto
 from glowpy.onnx.weights import kind_of_code
 from glowpy_ir.dims import Dim, symbol
 from glowpy_ir.errors import BadModel, Unsupported, UsageError
-from glowpy_ir.types import Kind, TensorType
+from glowpy_ir.types import Array, Kind, TensorType
 
 Shape = tuple[int | str, ...]
 """Extents, and names of those that are open."""
@@ -20,17 +20,23 @@ Shape = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Bindings:
-    """The values that the caller gave: of named dimensions, and of whole shapes."""
+    """What the caller gave: values of named dimensions, whole shapes, and values of whole inputs."""
 
     dims: Mapping[str, int]
     shapes: Mapping[str, tuple[int, ...]]
+    values: Mapping[str, Array]
 
     @classmethod
     def of(
-        cls, graph: GraphProto, dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]]
+        cls,
+        graph: GraphProto,
+        dims: Mapping[str, int],
+        shapes: Mapping[str, Sequence[int]],
+        values: Mapping[str, Array],
     ) -> Self:
         """The bindings for a model; UsageError if they name what it does not have, or contradict it."""
         inputs = {value.name: value for value in free_inputs(graph)}
+        shapes = {**shapes, **{name: value.shape for name, value in values.items()}}
         _check_names("input", shapes, list(inputs))
         declared = {name: shape for name, value in inputs.items() if (shape := declared_shape(value)) is not None}
         names = dict.fromkeys(d for shape in declared.values() for d in shape if isinstance(d, str))
@@ -41,7 +47,7 @@ class Bindings:
             for extent, dim in zip(extents, _fitting(name, extents, declared.get(name)), strict=True):
                 if isinstance(dim, str) and bound.setdefault(dim, extent) != extent:
                     raise UsageError(f"dimension '{dim}' is given as {bound[dim]} and as {extent}")
-        return cls(bound, {name: tuple(given) for name, given in shapes.items()})
+        return cls(bound, {name: tuple(given) for name, given in shapes.items()}, values)
 
     def type_of(self, value: ValueInfoProto) -> TensorType:
         """The type of an input, as far as it is known; BadModel or Unsupported if it is no tensor."""
@@ -52,6 +58,13 @@ class Bindings:
                 raise Unsupported("the model does not say how many dimensions this input has; give its shape")
             return TensorType(kind, self.shapes[value.name])
         return TensorType(kind, tuple(self._dim(dim) for dim in shape))
+
+    def value_of(self, name: str, type: TensorType) -> Array:
+        """The value of an input; UsageError if it has another type than the input."""
+        given = TensorType.of(self.values[name])
+        if given != type:
+            raise UsageError(f"the input is {type}; its value is {given}")
+        return self.values[name]
 
     def _dim(self, dim: int | str) -> Dim:
         return dim if isinstance(dim, int) else self.dims.get(dim, symbol(symbol_name(dim)))

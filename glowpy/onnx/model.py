@@ -18,25 +18,27 @@ from glowpy.onnx.weights import Weights
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy_ir.errors import BadModel, Findings, GlowError, TypeMismatch, Unsupported
 from glowpy_ir.graph import Graph
+from glowpy_ir.types import Array
 
 
 def import_model(
     source: str | os.PathLike[str] | bytes | ModelProto | ModelFile,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, Array] | None = None,
 ) -> Graph:
     """The graph of an ONNX model.
 
     ``source`` is a path, the bytes of a file, a loaded model, or a file that is open already. ``dims`` gives values to
     named dimensions, ``shapes`` to all dimensions of an input; a dimension without a name is called after its input
-    and axis (``x_0``).
+    and axis (``x_0``). ``values`` fixes inputs to what is known of them now: they are no inputs of the graph.
 
-    Raises BadModel if the file is no model, UsageError if ``dims`` or ``shapes`` do not fit it, and Findings with all
+    Raises BadModel if the file is no model, UsageError if what the caller gave does not fit it, and Findings with all
     that is wrong or unsupported otherwise.
     """
     file = open_model(source)
     model = file.proto
-    bindings = Bindings.of(model.graph, dims or {}, shapes or {})
+    bindings = Bindings.of(model.graph, dims or {}, shapes or {}, values or {})
     functions = Functions({key_of(function): function for function in model.functions})
     try:
         opsets = _opsets(model)
@@ -82,7 +84,11 @@ def _add_inputs(proto: GraphProto, importer: Importer, place: Place, bindings: B
             if not value.name or value.name in place.scope:
                 raise BadModel("two inputs have this name" if value.name else "an input needs a name")
             place.scope[value.name] = Hole.FAILED
-            place.scope[value.name] = importer.add_input(value.name, bindings.type_of(value))
+            type = bindings.type_of(value)
+            if value.name in bindings.values:
+                importer.define(place, value.name, importer.builder.constant(bindings.value_of(value.name, type)))
+            else:
+                place.scope[value.name] = importer.add_input(value.name, type)
         except GlowError as error:
             importer.report(error, value.name, "input")
 

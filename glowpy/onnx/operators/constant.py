@@ -84,8 +84,8 @@ def _range_count(c: NodeContext) -> Dim:
         return max(0, count)
     (first,), (last,), (step,) = c.dims(0), c.dims(1), c.known_ints(2)
     _check_delta(step)
-    count = last - first if step == 1 else -((first - last) // step)
-    return maximum(count, 0) if isinstance(count, int) else count
+    extent = last - first if step == 1 else -((first - last) // step)
+    return maximum(extent, 0) if isinstance(extent, int) else extent
 
 
 def _check_delta(delta: float) -> None:
