@@ -74,6 +74,15 @@ def choose(problem: Problem, target: Target) -> Tiling:
     rows = min(tile_rows(target, vectors), 12)
     panel = vectors * problem.round_bytes * problem.depth
     k_block = max(1, _ROUND_BYTES // (vectors * problem.round_bytes)) if panel > _PANEL_BYTES else 0
-    row_blocks = -(-problem.height // max(1, _PIXELS // problem.width))
-    row_block = -(-problem.height // row_blocks)
+    row_block = _row_block(problem.height, max(1, _PIXELS // problem.width))
     return Tiling(rows, vectors, row_block, k_block, prefetch_right=True, prefetch_left=True)
+
+
+def _row_block(height: int, limit: int) -> int:
+    """At most ``limit`` rows, and if there is one a divisor of the height: then all blocks share their code."""
+    if height <= limit:
+        return height
+    for size in range(limit, limit // 2, -1):
+        if height % size == 0:
+            return size
+    return -(-height // -(-height // limit))
