@@ -30,7 +30,7 @@ X = (2, 6, 5, 3)
 PER_CHANNEL = ((6,),) * 4
 
 CASES: list[tuple[Composite, tuple[tuple[int, ...], ...]]] = [
-    *((op, (X,)) for op in (elementwise.Reciprocal(), logic.IsNaN(), logic.IsInf(), logic.IsInf(False))),
+    *((op, (X,)) for op in (elementwise.Reciprocal(), logic.IsNan(), logic.IsInf(), logic.IsInf(False))),
     *((op, (X, (5, 1))) for op in (logic.Greater(), logic.GreaterOrEqual(), remainder.Mod(), activation.SwiGlu(0.5))),
     (activation.PRelu(), (X, (6, 1, 1))),
     *((activation.Clip(low, high), (X,)) for low, high in ((None, None), (0, 1), (None, 0.5), (-0.5, None))),

@@ -168,7 +168,7 @@ class Select(Elementwise):
 
 
 @dataclass(frozen=True)
-class IsNaN(Composite):
+class IsNan(Composite):
     """Whether ``input`` is NaN, the one number that does not equal itself (ONNX IsNaN)"""
 
     def expand(self, e: Emitter[T], input: T) -> T:

@@ -1,0 +1,92 @@
+"""The reference page of all operators, made from their declarations: ``python -m glowpy_ir.reference``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from glowpy_ir.calls import signature_text
+from glowpy_ir.op import Composite, Op
+from glowpy_ir.ops import FAMILIES, operators_in
+
+INTRODUCTION = """\
+# Operators
+
+Made from the declarations in `ir/glowpy_ir/ops`. Do not edit this page, but make it again:
+`python -m glowpy_ir.reference > docs/operators.md`.
+
+A *primitive* is what a backend must have a kernel for. A *composite* is defined by other operators, and is lowered to
+them unless the backend has a kernel for it as a whole. Each is shown as it is called in Python: operands, then, after
+the `*`, attributes.
+"""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    operators = operators_in(*FAMILIES).values()
+    composites = sum(issubclass(op, Composite) for op in operators)
+    count = f"There are {len(operators) - composites} primitives and {composites} composites.\n"
+    return "\n".join((INTRODUCTION + count, *(_family(module) for module in FAMILIES)))
+
+
+def _family(module: ModuleType) -> str:
+    title = module.__name__.rpartition(".")[2].replace("_", " ").capitalize()
+    entries = map(_entry, operators_in(module).values())
+    return "\n".join((f"## {title}\n", f"{inspect.getdoc(module)}\n", *entries))
+
+
+def _entry(cls: type[Op]) -> str:
+    lines = [f"### {cls.__name__}\n", f"`{signature_text(cls)}`\n", f"{inspect.getdoc(cls)}\n"]
+    if issubclass(cls, Composite):
+        lines.append(f"Composite of {', '.join(primitives_of(cls))}.\n")
+    return "\n".join(lines)
+
+
+def primitives_of(cls: type[Composite]) -> list[str]:
+    """The primitives that an expansion may come down to, whatever its attributes and operands: all that it mentions."""
+    found: dict[str, None] = {}
+    seen: set[Any] = set()
+
+    def visit(thing: Any) -> None:
+        if thing in seen:
+            return
+        seen.add(thing)
+        if isinstance(thing, type) and issubclass(thing, Op) and not issubclass(thing, Composite):
+            found[thing.__name__] = None
+        else:
+            for used in _names_used(thing):
+                visit(used)
+
+    visit(cls)
+    return sorted(found)
+
+
+def _names_used(thing: type | FunctionType) -> Iterator[type | FunctionType]:
+    """The operators, and the helpers of the families, that a class's methods or a function mention."""
+    functions = [thing] if isinstance(thing, FunctionType) else [f for c in thing.__mro__ for f in _methods(c)]
+    for function in functions:
+        for name in _names_in(function.__code__):
+            item = function.__globals__.get(name)
+            if isinstance(item, type | FunctionType) and item.__module__.startswith("glowpy_ir.ops."):
+                yield item
+
+
+def _methods(cls: type) -> Iterator[FunctionType]:
+    if cls.__module__.startswith("glowpy_ir.ops."):
+        for item in vars(cls).values():
+            function = item.fget if isinstance(item, property) else item
+            if isinstance(function, FunctionType) and function.__module__ == cls.__module__:
+                yield function
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
