@@ -2,7 +2,7 @@
 
 The graph is evaluated as it is imported, without compilation: this is the reference against which backends are
 measured. A model is imported anew for inputs of new shapes; and if it cannot be imported without them, for new values
-of small integer inputs, which may be shapes, axes or conditions.
+of small inputs, which may be shapes, axes or scales.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Prepared(BackendRep):
 
     def _graph_for(self, arrays: Mapping[str, Array]) -> Graph:
         shapes = {name: array.shape for name, array in arrays.items()}
-        values = {name: array for name, array in arrays.items() if _may_be_shape(array)}
+        values = {name: array for name, array in arrays.items() if array.ndim <= 1 and array.size <= MOST_VALUES}
         general = tuple(shapes.values())
         special = (general, *(array.tobytes() for array in values.values()))
         if general not in self._graphs and special not in self._graphs:
@@ -52,10 +52,6 @@ class Prepared(BackendRep):
             except Findings:
                 self._graphs[special] = import_model(self._model, shapes=shapes, values=values)
         return self._graphs[general] if general in self._graphs else self._graphs[special]
-
-
-def _may_be_shape(array: Array) -> bool:
-    return bool(array.dtype.kind in "iub" and array.ndim <= 1 and array.size <= MOST_VALUES)
 
 
 class GlowpyBackend(Backend):

@@ -226,8 +226,11 @@ class Importer:
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         inner = Place(scope, {**place.opsets, **opsets}, f"{place.prefix}{label(node)}/")
         self.add_nodes(body_of(function, node.attribute), inner)
-        wanted = function.output[: len(node.output)]
-        return [Hole.FAILED if isinstance(scope.get(n), Hole) else self.value(inner, n) for n in wanted]
+        wanted = [name if caller else "" for name, caller in zip(function.output, node.output, strict=False)]
+        return [Hole.ABSENT if not name else self._result(inner, name) for name in wanted]
+
+    def _result(self, place: Place, name: str) -> Value | Hole:
+        return Hole.FAILED if isinstance(place.scope.get(name), Hole) else self.value(place, name)
 
     def _inline(self, graph: GraphProto, node: NodeProto, place: Place) -> tuple[Value, ...]:
         """Put a nested graph in place of its node."""

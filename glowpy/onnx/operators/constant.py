@@ -69,14 +69,14 @@ def load_size(c: NodeContext) -> Value:
 def load_range(c: NodeContext) -> Value:
     """``start``, ``start + delta``, … up to but without ``limit``; how many is known now."""
     kind = c.type(0).kind
-    start, delta = c.input(0), c.input(2)
+    if any(c.type(index).shape not in ((), (1,)) for index in range(3)):
+        raise TypeMismatch("start, limit and delta must be scalars")
+    start, delta = (c.b.add(Reshape(()), c.input(index)) for index in (0, 2))
     numbers = c.b.add(Iota(_range_count(c), kind))
     return c.b.add(Add(), c.b.add(Mul(), numbers, delta), start)
 
 
 def _range_count(c: NodeContext) -> Dim:
-    if any(c.type(index).rank for index in range(3)):
-        raise TypeMismatch("start, limit and delta must be scalars")
     if not c.type(0).kind.is_integer:
         start, limit, delta = (c.known(index).item() for index in range(3))
         _check_delta(delta)
