@@ -30,9 +30,9 @@ class Tiling:
 def tile_rows(target: Target, vectors: int) -> int:
     """The most rows that keep all accumulators, the panel's vectors and a broadcast in registers.
 
-    Two registers stay free: with one, LLVM spills.
+    Two more registers stay free: LLVM loads ahead, and spills with fewer.
     """
-    return max(1, (target.registers - 2 - vectors) // vectors)
+    return max(1, (target.registers - 3 - vectors) // vectors)
 
 
 def split(total: int, limit: int) -> list[tuple[int, int]]:
@@ -73,7 +73,8 @@ def choose(problem: Problem, target: Target) -> Tiling:
     vectors = min(3 if target.registers >= 32 else 2, problem.blocks)
     rows = min(tile_rows(target, vectors), 12)
     panel = vectors * problem.round_bytes * problem.depth
-    k_block = max(1, _ROUND_BYTES // (vectors * problem.round_bytes)) if panel > _PANEL_BYTES else 0
+    pieces = -(-problem.depth // max(1, _ROUND_BYTES // (vectors * problem.round_bytes)))
+    k_block = -(-problem.depth // pieces) if panel > _PANEL_BYTES else 0
     row_block = _row_block(problem.height, max(1, _PIXELS // problem.width))
     return Tiling(rows, vectors, row_block, k_block, prefetch_right=True, prefetch_left=True)
 
