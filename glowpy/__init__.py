@@ -14,11 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glowpy import errors
     from glowpy.api import compile, load
     from glowpy.compiler import Options
     from glowpy.feeds import TensorSpec
     from glowpy.model import Model
-    from glowpy_ir import errors
 
 __all__ = ["Model", "Options", "TensorSpec", "__version__", "compile", "errors", "load"]
 __version__ = "0.1.0"
@@ -35,7 +35,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name == "errors":
-        return import_module("glowpy_ir.errors")
+        return import_module("glowpy.errors")
     if name not in _HOME:
         raise AttributeError(f"module 'glowpy' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

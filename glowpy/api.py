@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from glowpy.artifact import read_artifact
 from glowpy.compiler import Options, compile_graph
 from glowpy.model import Model
@@ -27,14 +29,16 @@ def compile(
     target: str | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, object] | None = None,
     exact: bool = False,
     flush_denormals: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Compile an ONNX model: a path, ``onnx:NAME``, the bytes of a file, a ModelProto; or a graph of ``glowpy_ir``.
 
-    ``dims`` binds symbolic dimensions by name, ``shapes`` the shapes of inputs. If all dimensions are known, code is
-    generated now, else on the first call with inputs of new shapes. ``threads`` is how many work on one inference
+    ``dims`` binds symbolic dimensions by name, ``shapes`` the shapes of inputs, and ``values`` whole inputs, which the
+    model then takes no longer. If all dimensions are known, code is generated now, else on the first call with inputs
+    of new shapes. ``threads`` is how many work on one inference
     (None: as many as the process has cores), ``target`` the instruction set (None: this machine's). With ``exact``
     no algorithm is used that rounds worse than the definition; ``flush_denormals`` treats numbers below the normal
     range as zero.
@@ -44,8 +48,8 @@ def compile(
     """
     cache = None if cache_dir is None else Path(cache_dir)
     options = Options(backend, threads, target, exact, flush_denormals, cache)
-    source = open_source(model, dims or {}, shapes or {})
-    return from_source(source, options)
+    fixed = {name: np.asarray(value) for name, value in (values or {}).items()}
+    return from_source(open_source(model, dims or {}, shapes or {}, fixed), options)
 
 
 def from_source(source: Source, options: Options) -> Model:

@@ -29,8 +29,7 @@ def writing_folder(path: Path, marker: str) -> Iterator[Path]:
     A folder that is there already is replaced if it is empty or has a file called ``marker``, which says that it is
     ours; UsageError if not.
     """
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).exists())):
-        raise UsageError(f"{path} is there already and was not written by glowpy; choose another name or remove it")
+    check_folder(path, marker)
     partial, old = _beside(path), _beside(path)
     try:
         partial.mkdir()
@@ -43,8 +42,19 @@ def writing_folder(path: Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
-    """A name that nobody uses, in the same folder, so that renaming is one step."""
+def check_folder(path: Path, marker: str) -> None:
+    """Raise UsageError if ``writing_folder`` could not write there: better before the work than after it."""
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).exists())):
+        raise UsageError(f"{path} is there already and was not written by glowpy; choose another name or remove it")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
+
+
+def _beside(path: Path) -> Path:
+    """A name that nobody uses, in the same folder, so that renaming is one step."""
+    _check_parent(path)
     return path.parent / f".{path.name}.{secrets.token_hex(6)}"

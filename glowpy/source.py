@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from glowpy.onnx.weights import kind_of_code
 from glowpy_ir.dims import Dim, symbol
 from glowpy_ir.errors import UsageError
 from glowpy_ir.graph import Builder, Graph, Value
-from glowpy_ir.types import TensorType
+from glowpy_ir.types import Array, TensorType
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -53,25 +53,28 @@ def open_source(
     model: str | os.PathLike[str] | bytes | ModelProto | Graph,
     dims: Mapping[str, int],
     shapes: Mapping[str, tuple[int, ...]],
+    values: Mapping[str, Array],
 ) -> Source:
-    """Read a model and bind dimensions of its inputs, by name or by the input's shape.
+    """Read a model and bind what its inputs leave open: dimensions by name, shapes, or the values of whole inputs.
 
-    UsageError if there is no such model or dimension, BadModel if the file is no model.
+    UsageError if there is no such model, dimension or input, BadModel if the file is no model.
     """
     if isinstance(model, Graph):
-        return _graph_source(model, dims, shapes)
+        return _graph_source(model, {*dims, *shapes, *values})
     file = open_model(locate(model) if isinstance(model, str | os.PathLike) else model)
-    bindings = Bindings.of(file.proto.graph, dims, shapes)
-    inputs = tuple(TensorSpec(value.name, bindings.type_of(value)) for value in free_inputs(file.proto.graph))
+    bindings = Bindings.of(file.proto.graph, dims, shapes, values)
+    brought = [value for value in free_inputs(file.proto.graph) if value.name not in values]
+    inputs = tuple(TensorSpec(value.name, bindings.type_of(value)) for value in brought)
 
     def graph_for(given: Shapes) -> Graph:
-        return import_model(file, {}, {spec.name: shape for spec, shape in zip(inputs, given, strict=True)})
+        bound = {spec.name: shape for spec, shape in zip(inputs, given, strict=True)}
+        return import_model(file, dims, bound, values)
 
-    return Source(file.name, inputs, _outputs(file, inputs, graph_for), graph_for)
+    return Source(file.name, inputs, _outputs(file, inputs, bindings, graph_for), graph_for)
 
 
 def _outputs(
-    file: ModelFile, inputs: tuple[TensorSpec, ...], graph_for: Callable[[Shapes], Graph]
+    file: ModelFile, inputs: tuple[TensorSpec, ...], bindings: Bindings, graph_for: Callable[[Shapes], Graph]
 ) -> tuple[TensorSpec, ...]:
     """The outputs as the model declares them; where it does not say how many dimensions there are, as they are made."""
     declared = file.proto.graph.output
@@ -85,18 +88,21 @@ def _outputs(
         ]
     kinds = [kind_of_code(value.type.tensor_type.elem_type) for value in declared]
     return tuple(
-        TensorSpec(value.name, TensorType(kind, tuple(map(_dim, shape or ()))))
+        TensorSpec(value.name, TensorType(kind, tuple(_dim(dim, bindings) for dim in shape or ())))
         for value, kind, shape in zip(declared, kinds, shapes, strict=True)
     )
 
 
-def _dim(dim: int | str) -> Dim:
-    return dim if isinstance(dim, int) else symbol(symbol_name(dim))
+def _dim(dim: int | str, bindings: Bindings) -> Dim:
+    known = dim if isinstance(dim, int) else bindings.dims.get(dim)
+    return symbol(symbol_name(str(dim))) if known is None else known
 
 
-def _graph_source(graph: Graph, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> Source:
-    if dims or shapes:
-        raise UsageError("dims and shapes bind an ONNX model's dimensions; build a graph with the shapes it shall have")
+def _graph_source(graph: Graph, bound: Collection[str]) -> Source:
+    if bound:
+        raise UsageError(
+            f"only an ONNX model can be bound ({min(bound)}); build the graph with the shapes it shall have"
+        )
     inputs = tuple(TensorSpec(value.name, value.type) for value in graph.inputs)
     outputs = tuple(TensorSpec(name, value.type) for name, value in zip(graph.output_names, graph.outputs, strict=True))
     return Source(graph.name, inputs, outputs, lambda _: copy_graph(graph))

@@ -8,13 +8,15 @@ import time
 from collections import Counter
 from typing import Any
 
+from glowpy.artifact import MANIFEST
 from glowpy.cli.opening import compiler_options, read_source
 from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
-from glowpy.cli.stages import dump, emit, print_stage
+from glowpy.cli.stages import MARKER, dump, emit, print_stage
 from glowpy.cli.table import duration, plural, render, size
 from glowpy.compiler import Compiled, compile_graph
 from glowpy.feeds import TensorSpec, bind_open, random_feeds
+from glowpy.files import check_folder
 from glowpy.model import Model
 from glowpy.pipeline import Trace
 from glowpy.specialise import Specialisation, Specialisations
@@ -27,6 +29,9 @@ TRIAL_SECONDS, MOST_TRIALS = 0.5, 50
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what is asked for."""
 
+    for folder, marker in ((options.output, MANIFEST), (options.dump, MARKER)):
+        if folder:
+            check_folder(folder, marker)
     progress = Progress(options.quiet)
     with progress.phase("import"):
         source = read_source(options)

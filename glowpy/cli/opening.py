@@ -7,6 +7,7 @@ from pathlib import Path
 
 from glowpy.api import from_source, load
 from glowpy.cli.progress import Progress
+from glowpy.cli.tensors import read_named
 from glowpy.compiler import Options
 from glowpy.model import Model
 from glowpy.source import Source, open_source
@@ -26,7 +27,7 @@ def compiler_options(options: argparse.Namespace) -> Options:
 
 def read_source(options: argparse.Namespace) -> Source:
     """The model, read but not compiled."""
-    return open_source(options.model, dict(options.dim), dict(options.shape))
+    return open_source(options.model, dict(options.dim), dict(options.shape), read_named(options.value))
 
 
 def open_model(options: argparse.Namespace, progress: Progress) -> Model:

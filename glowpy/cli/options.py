@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of a command line, its verb as ``verb``; ends the process with code 2 if they do not fit."""
     named = bool(arguments) and arguments[0] in VERBS
     verb = VERBS[arguments[0]] if named else VERBS[DEFAULT]
-    options = _parser(verb, named).parse_args(arguments[1:] if named else arguments)
+    options = _parser(verb, named).parse_intermixed_args(arguments[1:] if named else arguments)
     options.verb = verb.name
     return options
 
@@ -49,10 +49,17 @@ def _parser(verb: Verb, named: bool) -> argparse.ArgumentParser:
 
 def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="an ONNX file; or onnx:NAME, a network of the onnx package")
-    group = parser.add_argument_group("dimensions that the model leaves open")
+    group = parser.add_argument_group("what the model leaves open")
     group.add_argument("--dim", type=dim, action="append", default=[], metavar="NAME=N", help="the extent of a symbol")
     group.add_argument(
         "--shape", type=shape, action="append", default=[], metavar="INPUT=1x3x9", help="the shape of an input"
+    )
+    group.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="INPUT=i64=7",
+        help="fix an input to a tensor, known when compiling",
     )
 
 

@@ -39,6 +39,14 @@ def read_inputs(arguments: Sequence[str], inputs: Sequence[TensorSpec]) -> dict[
     return {name: _restore(feeds[name], specs[name]) if name in specs else feeds[name] for name in feeds}
 
 
+def read_named(arguments: Sequence[str]) -> dict[str, Array]:
+    """The tensors that the arguments describe, each with a name."""
+    tensors = dict(map(_read, arguments))
+    if None in tensors:
+        raise UsageError(f"a name is missing in {' '.join(arguments)!r}; expected {FORMS}")
+    return {name: tensor for name, tensor in tensors.items() if name is not None}
+
+
 def read_archive(path: Path) -> dict[str, Array]:
     """The arrays of an .npz file."""
     found = _load(path)

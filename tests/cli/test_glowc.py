@@ -1,0 +1,242 @@
+"""The command line as its users meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from glowpy.cli import main
+from glowpy.cli.tensors import read_archive, write_archive
+from models import linear, model, sum_and_product, tensor
+
+X = np.array([[1, 2, 3], [-1, 0, 1]], np.float32)
+INTERPRETER = "--backend=interpreter"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A small model in a file."""
+    file = tmp_path / "linear.onnx"
+    file.write_bytes(linear("rows").SerializeToString())
+    return str(file)
+
+
+def ends_with(code: int, *arguments: str) -> None:
+    """Run ``glowc`` and check its exit code, however it gives it."""
+    try:
+        result = main(arguments)
+    except SystemExit as stop:
+        result = int(stop.code or 0)
+    assert result == code
+
+
+def test_help_is_light() -> None:
+    code = "\n".join(
+        [
+            "import sys, glowpy.cli",
+            "try: glowpy.cli.main(['--help'])",
+            "except SystemExit: pass",
+            "assert not {'numpy', 'onnx', 'llvmlite', 'glowpy_ir'} & set(sys.modules)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "verbs (glowc VERB --help)" in done.stdout
+    assert "exit codes: 0 done" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["compile", "run", "bench", "inspect", "verify"])
+def test_each_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, verb, "--help")
+    assert f"usage: glowc {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backend", ["interpreter", "cpu"])
+def test_compiling_tells_what_was_done(backend: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, path, f"--backend={backend}")
+    out, err = capsys.readouterr()
+    assert err == ""
+    for part in ("linear.onnx", "rows = 1", "--dim rows=N", "x: f32[1,3]", "y: f32[1,4]", "memory", "an inference"):
+        assert part in out
+
+
+def test_compiling_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, "compile", path, INTERPRETER, "--dim", "rows=2", "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["inputs"] == {"x": "f32[2,3]"}
+    assert facts["assumed"] == {}
+    assert facts["memory"]["arena"] >= facts["memory"]["live_peak"]
+    assert facts["inference"]["median"] > 0
+
+
+def test_quiet_is_quiet(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, path, "-q", "-o", str(tmp_path / "out"))
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "out" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "part"),
+    [
+        ("graph", "graph test {"),
+        ("lowered", "graph test {"),
+        ("dot", "digraph"),
+        ("program", "} arena"),
+        ("llvm", "define"),
+        ("asm", "ret"),
+    ],
+)
+def test_stages_are_printed(stage: str, part: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, path, f"--emit={stage}")
+    assert part in capsys.readouterr().out
+
+
+def test_dump_writes_all_stages(path: str, tmp_path: Path) -> None:
+    ends_with(0, path, "-q", "--dump", str(tmp_path / "stages"))
+    names = {file.name for file in (tmp_path / "stages").iterdir()}
+    assert {"graph.txt", "lowered.txt", "lowered.dot", "program.txt", "code.ll", "code.s"} <= names
+    assert any(name.startswith("graph-00-") for name in names)
+
+
+def test_passes_can_be_watched(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, path, INTERPRETER, "--print-after", "all", "--stop-after", "lower")
+    out = capsys.readouterr().out
+    assert "// after lower\ngraph test {" in out
+    ends_with(2, path, INTERPRETER, "--print-after", "magic")
+    assert "no pass 'magic'; there are: " in capsys.readouterr().err
+
+
+def test_run_compares_and_writes(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", X)
+    given, made = f"x=@{tmp_path}/x.npy", tmp_path / "y.npz"
+    ends_with(0, "run", path, INTERPRETER, given, "-o", str(made))
+    assert "y: f32[2,4]" in capsys.readouterr().out
+    ends_with(0, "run", path, "--backend=cpu", given, "--expect", str(made))
+    assert "ok" in capsys.readouterr().out
+    write_archive(made, {"y": read_archive(made)["y"] + 1})
+    ends_with(1, "run", path, "--backend=cpu", given, "--expect", str(made))
+    assert "MISMATCH" in capsys.readouterr().out
+
+
+def test_written_code_runs(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "code"
+    ends_with(0, path, "--dim", "rows=2", "-o", str(out))
+    capsys.readouterr()
+    ends_with(0, "run", str(out), "x=2x3xf32=1", "--json")
+    assert json.loads(capsys.readouterr().out)["outputs"]["y"]["type"] == "f32[2,4]"
+    ends_with(0, "bench", str(out), "--repeat", "3", "--json")
+    assert json.loads(capsys.readouterr().out)["inferences"] == 3
+    ends_with(2, "run", str(out), "x=3x3xf32=1")
+
+
+def test_verify_against_both_oracles(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, "verify", path, "--against", "interpreter", "--against", "onnxruntime", "--dim", "rows=7")
+    out = capsys.readouterr().out
+    assert "cpu against interpreter" in out
+    assert "cpu against onnxruntime" in out
+    ends_with(1, "verify", path, INTERPRETER, "--tolerance=-1")
+
+
+def test_inspect_counts_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [helper.make_node("StringNormalizer", ["x"], [f"y{i}"]) for i in range(3)]
+    outputs = [tensor(f"y{i}", [None], 8) for i in range(3)]
+    (tmp_path / "m.onnx").write_bytes(model(nodes, [tensor("x", [2], 8)], outputs).SerializeToString())
+    ends_with(4, "inspect", str(tmp_path / "m.onnx"))
+    out = capsys.readouterr().out
+    assert "3  StringNormalizer" in out
+    assert "1 problem:\n  StringNormalizer 'y0' and 2 more: operator StringNormalizer is not supported" in out
+    ends_with(4, "inspect", str(tmp_path / "m.onnx"), "--json", "-v")
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 3
+
+
+def test_errors_have_one_line_and_a_code(tmp_path: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    cases = [
+        (2, ("nothing.onnx",), "nothing.onnx: no such file"),
+        (2, (path, "--backend=abacus"), "no backend 'abacus'"),
+        (2, (path, "--dim", "columns=1"), "no dimension 'columns'"),
+        (2, ("run", path, INTERPRETER), "input 'x' is missing; expected f32[rows,3]"),
+        (2, ("run", path, INTERPRETER, "x=1x4xf32=0"), "expected f32[rows,3], given f32[1,4]"),
+        (2, (path, "-q", "-o", str(tmp_path)), "was not written by glowpy"),
+        (2, (path, "-q", "-o", str(tmp_path / "no" / "folder")), "there is no folder"),
+        (3, (str(tmp_path / "empty.onnx"),), "empty.onnx is empty"),
+    ]
+    for code, arguments, message in cases:
+        ends_with(code, *arguments)
+        out, err = capsys.readouterr()
+        assert out == "" or code == 2
+        assert err.count("\n") == 1
+        assert err.startswith("error: ")
+        assert message in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--shape", "x=1y2"), ("--dim", "rows"), ("--dim", "rows=-1"), ("--threads", "0"), ("--emit", "poem"), ("--x",)],
+)
+def test_wrong_options_are_refused(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(2, *arguments) if not arguments else ends_with(2, "model.onnx", *arguments)
+    assert "error: " in capsys.readouterr().err
+
+
+def test_internal_errors_ask_for_a_report(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("glowpy.cli.compile.read_source", fail)
+    ends_with(5, path)
+    err = capsys.readouterr().err
+    assert "internal error: ZeroDivisionError: oops" in err
+    assert "Please report it" in err
+    assert "Traceback" not in err
+    ends_with(5, path, "-vv")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    nodes = [helper.make_node("StringNormalizer", ["x"], ["y"])]
+    proto = model(nodes, [tensor("x", [2], 8)], [tensor("y", [None], 8)])
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    ends_with(4, str(tmp_path / "m.onnx"), "-o", str(tmp_path / "out"))
+    ends_with(4, str(tmp_path / "m.onnx"), "--dump", str(tmp_path / "dump"))
+    assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def glowc(*arguments: str) -> subprocess.Popen[str]:
+    """A process of its own, for what has to do with processes."""
+    command = [sys.executable, "-m", "glowpy", *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_interrupt_is_clean(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(sum_and_product().SerializeToString())
+    process = glowc("bench", str(tmp_path / "m.onnx"), INTERPRETER, "--seconds", "60")
+    time.sleep(3)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    # Where the signal comes while Python imports, it passes it on at the end; a shell sees 130 in both cases.
+    assert process.returncode in (130, -signal.SIGINT), out + err
+    assert err == "interrupted\n"
+
+
+def test_broken_pipe_is_clean(path: str) -> None:
+    process = glowc(path, "--emit=graph")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
