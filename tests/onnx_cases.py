@@ -10,6 +10,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnxruntime
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.backend.test.case import node as cases
 from onnx.backend.test.case.test_case import TestCase
@@ -48,15 +49,19 @@ def _is_in_scope(case: TestCase) -> bool:
     return not is_old and not any(name in case.name.upper() for name in no_kinds)
 
 
-def check_case(case: TestCase) -> None:
-    """Import the model of a case, and compare the graph's meaning with the results that the standard gives."""
+def check_case(case: TestCase, *constants: str) -> None:
+    """Import the model of a case, and compare the graph's meaning with the results that the standard gives.
+
+    Inputs called as in ``constants`` become constants, as do lists of integers.
+    """
     for inputs, results in case.data_sets or ():
         model = ModelProto()
         model.CopyFrom(case.model)
         names = [value.name for value in model.graph.input]
         feeds = {name: _array(data) for name, data in zip(names, inputs, strict=True)}
         for index, name in reversed(list(enumerate(names))):
-            if index and feeds[name].ndim == 1 and feeds[name].dtype == np.int64:  # axes, sizes: must be constant
+            is_list = index and feeds[name].ndim == 1 and feeds[name].dtype == np.int64  # such as axes or sizes
+            if is_list or name in constants:
                 del model.graph.input[index]
                 model.graph.initializer.append(_tensor(name, feeds.pop(name)))
         run = run_model(model, feeds)
@@ -117,13 +122,39 @@ def agree_with_reference(
 ) -> None:
     """Compare the meaning of one imported node with ONNX's reference implementation."""
     model = node_model(operator, inputs, opset, results, **attributes)
-    feeds = {name: array for name, array in inputs.items() if array is not None and not name.startswith("_")}
+    feeds = _feeds(inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         expected = ReferenceEvaluator(model).run(None, feeds)
     run = run_model(model, feeds)
     for index, array in enumerate(expected):
         compare(run[f"y{index}"], np.asarray(array), rtol, atol)
+
+
+def agree_with_runtime(
+    operator: str,
+    inputs: Mapping[str, Array | None],
+    opset: int,
+    results: int = 1,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    **attributes: Any,
+) -> None:
+    """Compare the meaning of one imported node with what ONNX Runtime computes."""
+    model = node_model(operator, inputs, opset, results, **attributes)
+    model.ir_version = 8  # newer ones are known to newer versions of ONNX Runtime only
+    feeds = _feeds(inputs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    run = run_model(model, feeds)
+    for index, array in enumerate(session.run(None, feeds)):
+        compare(run[f"y{index}"], array, rtol, atol)
+
+
+def _feeds(inputs: Mapping[str, Array | None]) -> dict[str, Array]:
+    return {name: array for name, array in inputs.items() if array is not None and not name.startswith("_")}
 
 
 def _value_info(name: str, array: Array) -> Any:

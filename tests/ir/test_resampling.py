@@ -45,7 +45,7 @@ def test_resample_is_a_matrix_product_for_each_axis(axes: tuple[int, ...], dtype
     (result,) = apply(op, input, *tables)
     assert infer(op, *map(TensorType.of, (input, *tables))) == (TensorType.of(result),)
     tolerance = {"f": 1e-6, "e": 1e-3, "d": 1e-6}.get(result.dtype.char, 0)
-    expected = np.trunc(expected) if result.dtype.kind == "u" else expected
+    expected = np.rint(expected) if result.dtype.kind == "u" else expected
     np.testing.assert_allclose(result, expected, rtol=tolerance)
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glowpy_ir.dims import Dim, product
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, Primitive, T
-from glowpy_ir.ops.elementwise import NUMBERS, Mul, Pow, require_kind, scalar, widened
+from glowpy_ir.ops.elementwise import NUMBERS, Mul, Pow, Splat, require_kind, scalar, widened
 from glowpy_ir.ops.functions import Abs, Sqrt
+from glowpy_ir.ops.indexing import ScatterND
+from glowpy_ir.ops.movement import Reshape
 from glowpy_ir.ops.reduction import ReduceMax, ReduceMean, ReduceSum, bounds, cast, wide
 from glowpy_ir.types import Array, Kind, TensorType
 from glowpy_ir.windows import Windows
@@ -108,6 +111,25 @@ class ArgMaxPool(Pooling):
             np.copyto(best, under, where=better)
             np.copyto(result, at, where=better)
         return result
+
+
+@dataclass(frozen=True)
+class MaxUnpool(Composite):
+    """A tensor of ``shape`` that is zero but for the elements of ``input``, which stand at ``places``.
+
+    A place is an index into the whole tensor, as ``ArgMaxPool`` makes them (ONNX MaxUnpool).
+    """
+
+    shape: tuple[Dim, ...]
+
+    def expand(self, e: Emitter[T], input: T, places: T) -> T:
+        type = e.type_of(input)
+        if e.type_of(places).shape != type.shape:
+            raise TypeMismatch(f"each element of {type} needs a place, not {e.type_of(places)}")
+        count = product(type.shape)
+        zeros = e.add(Splat(0, type.kind, (product(self.shape),)))
+        flat = e.add(ScatterND(), zeros, e.add(Reshape((count, 1)), places), e.add(Reshape((count,)), input))
+        return e.add(Reshape(self.shape), flat)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, Primitive, T
 from glowpy_ir.ops.elementwise import NUMBERS, require_kind
 from glowpy_ir.ops.movement import Expand, Reshape
-from glowpy_ir.ops.reduction import bounds
 from glowpy_ir.types import Array, Kind, TensorType
 
 
@@ -66,7 +65,7 @@ class Resample(Primitive):
             result = np.zeros((*source.shape[:axis], len(indices), *source.shape[axis + 1 :]), source.dtype)
             for tap, weight in zip(indices.T, weights.T, strict=True):
                 result += np.take(source, tap, axis) * weight.reshape(-1, *tail)
-        if not TensorType.of(input).kind.is_integer:
-            return result.astype(input.dtype, copy=False)
-        least, most = bounds(TensorType.of(input).kind)
-        return np.clip(np.rint(result), least, most).astype(input.dtype)
+        kind = TensorType.of(input).kind
+        if kind.is_integer:
+            result = np.asarray(np.clip(np.rint(result), *kind.limits))
+        return result.astype(input.dtype)
