@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models import linear, model, sum_and_product, tensor
+from onnx import helper
 
 import glowpy
 from glowpy.errors import BadModel, Findings, Unsupported, UsageError
@@ -16,8 +18,6 @@ from glowpy.specialise import LIMIT
 from glowpy_ir import Builder, Graph, TensorType
 from glowpy_ir.ops import elementwise as ew
 from glowpy_ir.text import print_graph
-from models import linear, model, sum_and_product, tensor
-from onnx import helper
 
 X = np.array([[1, 2, 3], [-1, 0, 1]], np.float32)
 Y = np.maximum(X @ (np.arange(12).reshape(3, 4) - 5) + [0.5, -0.5, 1, -1], 0).astype(np.float32)
@@ -173,7 +173,7 @@ def test_damaged_folders_are_told(tmp_path: Path) -> None:
     text = manifest.read_text()
     for damaged in ("", "[]", "{}", text.replace('"format": 1', '"format": 99'), text.replace("f32[2,3]", "nonsense")):
         manifest.write_text(damaged)
-        with pytest.raises(UsageError, match="model again|damaged|cannot be read"):
+        with pytest.raises(UsageError, match=r"model again|damaged|cannot be read"):
             glowpy.load(tmp_path / "m")
     manifest.write_text(text)
     (tmp_path / "m" / "0" / "code.bin").write_bytes(b"")
@@ -193,7 +193,7 @@ def test_bad_models_are_told(tmp_path: Path) -> None:
         glowpy.compile(tmp_path / "page.onnx")
     with pytest.raises(UsageError, match="no such file"):
         glowpy.compile(tmp_path / "nothing.onnx")
-    with pytest.raises(UsageError, match="no model onnx:nothing; the onnx package brings: .*squeezenet"):
+    with pytest.raises(UsageError, match=r"no model onnx:nothing; the onnx package brings: .*squeezenet"):
         glowpy.compile("onnx:nothing")
     with pytest.raises(UsageError, match="no backend 'abacus'; installed: cpu, interpreter"):
         glowpy.compile(linear(), backend="abacus")
@@ -204,6 +204,6 @@ def test_all_findings_come_at_once() -> None:
     strings = 8
     inputs, outputs = [tensor("x", [2], strings)], [tensor("y", [None], strings), tensor("z", [2], 9)]
     nodes[1].attribute.append(helper.make_attribute("pattern", "a+"))
-    with pytest.raises(Findings, match="StringNormalizer(.|\n)*RegexFullMatch") as caught:
+    with pytest.raises(Findings, match=r"StringNormalizer(.|\n)*RegexFullMatch") as caught:
         glowpy.compile(model(nodes, inputs, outputs, opset=20), backend="interpreter")
     assert caught.value.code == Unsupported.exit_code

@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_told(given: dict[str, object], message: str) -> No
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(UsageError, match="tokens.*mask"):
+    with pytest.raises(UsageError, match=r"tokens.*mask"):
         check_feeds([TOKENS, MASK], {"tokens": np.ones(1), "mask": np.ones(1)})
 
 

@@ -87,5 +87,5 @@ def test_broken_files_are_told(tmp_path: Path, content: bytes) -> None:
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(UsageError, match="is no .npy or .npz file"):
+    with pytest.raises(UsageError, match=r"is no \.npy or \.npz file"):
         read_inputs([f"x=@{tmp_path}/x.npy"], [X])
