@@ -12,20 +12,22 @@ from glowpy_backends.cpu.cache import Cache
 from glowpy_backends.cpu.compiler import KernelCompiler
 from glowpy_backends.cpu.executable import NativeProgram
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.layout import ChooseLayout, expand_packs
+from glowpy_backends.cpu.layout import ChooseLayout, ExpandRest
 from glowpy_backends.cpu.net import emit_net
 from glowpy_backends.cpu.packed_conv import Depthwise, Direct, PackedConv, Winograd
-from glowpy_backends.cpu.select import FUSING, has_kernel, select_kernel
+from glowpy_backends.cpu.packed_matmul import PackedMatMul
+from glowpy_backends.cpu.select import has_kernel, select_kernel, takes_epilogue
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_ir.errors import Findings, GlowError, Unsupported
 from glowpy_ir.literals import CORE, Vocabulary
 from glowpy_ir.op import Composite, Op, Primitive
+from glowpy_ir.ops.fused import Fused
 from glowpy_ir.program import Compute, Instruction, Program
 from glowpy_ir.rewrite import Pass
 from glowpy_ir.strided import Strided
 
-OPERATORS = (Blocked, Depthwise, Direct, Pack, PackedConv, Tiling, Unpack, Winograd)
+OPERATORS = (Blocked, Depthwise, Direct, Pack, PackedConv, PackedMatMul, Target, Tiling, Unpack, Winograd)
 
 
 class Cpu(Backend):
@@ -42,19 +44,20 @@ class Cpu(Backend):
     def passes(self) -> tuple[Pass, ...]:
         return (
             Pass("layout", ChooseLayout(self.target, self.options.exact)),
-            Pass("edges of the layout", expand_packs),
+            Pass("lower the rest", ExpandRest(has_kernel)),
         )
 
     def keeps(self, op: Composite) -> bool:
-        return has_kernel(op)
+        return has_kernel(op) or has_kernel(Blocked(op))
 
     def fuses(self, head: Primitive) -> bool:
-        return type(head) in FUSING
+        return takes_epilogue(head)
 
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
         """Blocks must stay together; everything else takes any strides."""
-        if isinstance(op, Primitive) and type(getattr(op, "head", op) or op) in FUSING:
-            return layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
+        head = op.head if isinstance(op, Fused) else op
+        if isinstance(head, Blocked | PackedConv):
+            return not layout.shape or layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
         return True
 
     def compile(self, program: Program) -> Executable:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from glowpy_ir.errors import TypeMismatch
-from glowpy_ir.op import Composite, Emitter, Primitive, T
+from glowpy_ir.evaluate import apply
+from glowpy_ir.infer import infer
+from glowpy_ir.op import Composite, Emitter, Op, Primitive, T
 from glowpy_ir.ops.movement import Pad, Reshape, Slice, Transpose
 from glowpy_ir.types import Array, TensorType
 
@@ -86,15 +88,17 @@ def unpack(array: Array) -> Array:
 
 @dataclass(frozen=True)
 class Blocked(Primitive):
-    """``op`` on blocked operands, where ``op`` does to ``[N, C, H, W]`` the same for every channel."""
+    """``op`` on a blocked operand, where ``op`` takes and makes ``[N, C, H, W]`` and keeps the channels apart.
 
-    op: Primitive
+    An operator that looks at neighbouring channels is allowed if no lane is without a channel.
+    """
+
+    op: Op
 
     def infer(self, input: TensorType) -> TensorType:
-        result = self.op.infer(unpacked_type(input))
-        if isinstance(result, tuple):
-            raise TypeMismatch(f"{self.op.name} has several results, which cannot be blocked")
+        (result,) = infer(self.op, unpacked_type(input))
         return packed_type(result, input.extents[-1])
 
     def evaluate(self, input: Array) -> Array:
-        return pack(np.asarray(self.op.evaluate(unpack(input))), input.shape[-1])
+        (result,) = apply(self.op, unpack(input))
+        return pack(result, input.shape[-1])

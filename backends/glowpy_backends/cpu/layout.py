@@ -7,6 +7,7 @@ it stands at the edges, as nodes that anyone can see.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,24 +15,24 @@ import numpy as np
 from glowpy_backends.cpu.algorithms import choose_algorithm
 from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack, blocks, pack
 from glowpy_backends.cpu.epilogue import Epilogue
+from glowpy_backends.cpu.kernels import lrn
 from glowpy_backends.cpu.kernels.convolution import Convolution
 from glowpy_backends.cpu.packed_conv import PackedConv
+from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.evaluate import apply
 from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
-from glowpy_ir.op import Op, Primitive
+from glowpy_ir.op import Composite, Op, Primitive
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
+from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Concat, Reshape
+from glowpy_ir.ops.normalization import Lrn
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import Reduction
 from glowpy_ir.rewrite import Replacement, Rule, rewrite
 from glowpy_ir.types import Array, Kind, TensorType
-
-SPATIAL: tuple[type[Op], ...] = (MaxPool, AveragePool)
-"""Operators on [N, C, H, W] that do the same to every channel, and have a kernel for blocks."""
-
 
 @dataclass(frozen=True)
 class ChooseLayout:
@@ -45,9 +46,12 @@ class ChooseLayout:
         rules: tuple[Rule, ...] = (
             conv_of_row,
             pack_conv,
+            self._pack_matmul,
             pack_of_unpack,
             pack_of_constant,
-            spatial_of_unpack,
+            pool_of_row,
+            self._pack_pool,
+            lrn_of_unpack,
             elementwise_of_unpack,
             concat_of_unpack,
             reduction_of_unpack,
@@ -77,6 +81,24 @@ class ChooseLayout:
             row = b.add(Reshape((1, results, 1, 1)), bias[0])
             operands.append(b.add(Pack(lanes), row))
         return b.add(Unpack(results), b.add(op, *operands))
+
+    def _pack_pool(self, node: Node, b: Builder) -> Value | None:
+        """pool(x) = unpack(blocked pool(pack(x)))"""
+        match node:
+            case Node(op=MaxPool() | AveragePool() as op, inputs=(x,)) if x.type.rank == 4 and x.type.kind is Kind.F32:
+                packed = b.add(Pack(self.target.lanes(4)), x)
+                return b.add(Unpack(x.type.extents[1]), b.add(Blocked(op), packed))
+        return None
+
+    def _pack_matmul(self, node: Node, b: Builder) -> Value | None:
+        """matmul(x, w) = packed_matmul(x, packed w)"""
+        match node:
+            case Node(op=MatMul(), inputs=(lhs, Constant(data=matrix, type=type))) if type.kind is Kind.F32:
+                if matrix.ndim != 2 or not matrix.size or not lhs.type.count:
+                    return None
+                op, weights = pack_matrix(matrix, lhs.type, node.output.type, self.target)
+                return b.add(op, lhs, b.constant(weights, f"{node.inputs[1].name}.packed"))
+        return None
 
 
 def dense_specification(
@@ -109,6 +131,22 @@ def conv_of_row(node: Node, b: Builder) -> Value | None:
     return None
 
 
+def pool_of_row(node: Node, b: Builder) -> Value | None:
+    """pool of [N, C, W] = reshape(pool of [N, C, 1, W])"""
+    match node:
+        case Node(op=MaxPool() | AveragePool() as op, inputs=(x,)) if x.type.rank == 3:
+            batch, channels, width = x.type.extents
+            wide = replace(
+                op, kernel=(1, *op.kernel), strides=(1, *op.strides), before=(0, *op.before), after=(0, *op.after),
+                dilations=(1, *op.dilations),
+            )  # fmt: skip
+            if isinstance(wide, AveragePool) and wide.overhang:
+                wide = replace(wide, overhang=(0, *wide.overhang))
+            row = b.add(Reshape((batch, channels, 1, width)), x)
+            return b.add(Reshape(node.output.type.shape), b.add(wide, row))
+    return None
+
+
 def pack_of_unpack(node: Node, b: Builder) -> Value | None:
     """pack(unpack(x)) = x"""
     match node:
@@ -135,15 +173,14 @@ def unpacked(value: Value) -> Value | None:
     return None
 
 
-def spatial_of_unpack(node: Node, b: Builder) -> Value | None:
-    """op(unpack(x)) = unpack(blocked op(x)), for operators that do the same to every channel"""
-    op = node.op
-    if not isinstance(op, Primitive) or not isinstance(op, SPATIAL):
-        return None
-    x = unpacked(node.inputs[0])
-    if x is None or x.type.rank != 5:
-        return None
-    return b.add(Unpack(node.inputs[0].type.extents[1]), b.add(Blocked(op), x))
+def lrn_of_unpack(node: Node, b: Builder) -> Value | None:
+    """lrn(unpack(x)) = unpack(blocked lrn(x)), where every lane has a channel"""
+    match node:
+        case Node(op=Lrn() as op, inputs=(value,)) if (x := unpacked(value)) is not None and x.type.rank == 5:
+            channels, lanes = value.type.extents[1], x.type.extents[-1]
+            if channels % lanes == 0 and lrn.fits(op, lanes):
+                return b.add(Unpack(channels), b.add(Blocked(op), x))
+    return None
 
 
 def elementwise_of_unpack(node: Node, b: Builder) -> Value | None:
@@ -227,13 +264,17 @@ def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
     return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
 
 
-def expand_packs(graph: Graph) -> bool:
-    """What is left of packs and unpacks becomes movements, which are views or copies."""
-    return rewrite(graph, (expand_pack,))
+@dataclass(frozen=True)
+class ExpandRest:
+    """Expands what the layout pass left over: packs, unpacks, and operators that have a kernel for blocks alone."""
 
+    has_kernel: Callable[[Op], bool]
 
-def expand_pack(node: Node, b: Builder) -> Replacement:
-    """pack(x) = transpose(reshape(x)), and back"""
-    if isinstance(node.op, Pack | Unpack):
-        return node.op.expand(b, *node.inputs)
-    return None
+    def __call__(self, graph: Graph) -> bool:
+        return rewrite(graph, (self.expand,))
+
+    def expand(self, node: Node, b: Builder) -> Replacement:
+        """op(x) = its expansion, if no kernel computes it as it stands"""
+        if isinstance(node.op, Composite) and not self.has_kernel(node.op):
+            return node.op.expand(b, *node.inputs)
+        return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from glowpy_backends.cpu.builder import Builder, Ssa
 from glowpy_ir.op import Op
+from glowpy_ir.ops import functions
 from glowpy_ir.ops.elementwise import Add, Div, Max, Min, Mul, Sub
 from glowpy_ir.types import Kind
 
@@ -40,3 +41,10 @@ SCALARS: Mapping[type[Op], Scalar] = {
     Max: extremum("ogt"),
     Min: extremum("olt"),
 }
+
+
+def _temporary(name: str) -> Scalar:
+    return lambda b, op, kinds, values: b.intrinsic(name, *values)
+
+
+SCALARS = {**SCALARS, functions.Exp: _temporary("exp"), functions.Log: _temporary("log"), functions.Sqrt: _temporary("sqrt"), functions.Tanh: _temporary("tanh")}

@@ -9,16 +9,20 @@ from glowpy_backends.cpu.blocked import Blocked
 from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.kernels import copy, elementwise, fill
+from glowpy_backends.cpu.kernels import copy, elementwise, fill, lrn, matmul, pooling, reduction
 from glowpy_backends.cpu.packed_conv import PackedConv
+from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.op import Op, Primitive
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
+from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Copy
+from glowpy_ir.ops.normalization import Lrn
+from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
-from glowpy_ir.strided import Strided
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ Select = Callable[[Site], Kernel]
 
 def view_of(buffer: Buffer) -> View:
     """How a buffer lies."""
-    layout: Strided = buffer.layout
+    layout = buffer.layout
     return View(buffer.type.kind, layout.shape, layout.strides)
 
 
@@ -54,18 +58,12 @@ def select_kernel(instruction: Instruction, target: Target) -> Kernel:
         op = Fused(None, 0, (Step(op, tuple(range(len(inputs)))),))
     if not isinstance(op, Fused):
         return _emitter(op)(Site(op, results, inputs, Epilogue(), target))
-    extras = tuple(broadcast(view, results[0].shape) for view in inputs[op.arity :])
+    extras = tuple(view.expand(results[0].shape) for view in inputs[op.arity :])
     kinds = tuple(view.kind for view in extras)
     if op.head is None:
         return elementwise.stack(results[0], extras, Body(op.body, kinds), target)
     body = Body(op.body, (results[0].kind, *kinds))
     return _emitter(op.head)(Site(op.head, results, inputs[: op.arity], Epilogue(extras, body), target))
-
-
-def broadcast(view: View, shape: tuple[int, ...]) -> View:
-    """The view repeated to ``shape``."""
-    wide = Strided(0, view.shape, view.strides).expand(shape)
-    return View(view.kind, wide.shape, wide.strides)
 
 
 def _emitter(op: Primitive) -> Select:
@@ -92,9 +90,24 @@ def packed_conv(site: Site) -> Kernel:
     assert isinstance(site.op, PackedConv)
     (result,) = site.results
     image, _, *bias = site.operands
-    start = broadcast(bias[0], result.shape) if bias else None
+    start = bias[0].expand(result.shape) if bias else None
     epilogue = Epilogue(site.epilogue.operands, site.epilogue.apply, start)
     return site.op.algorithm.kernel(site.op.lying(image, result, epilogue), site.target)
+
+
+def packed_matmul(site: Site) -> Kernel:
+    """A product with packed weights."""
+    assert isinstance(site.op, PackedMatMul)
+    (result,), (left, _) = site.results, site.operands
+    right = constant_right(result, left.shape[-1])
+    return matmul.matmul(product(result, left, right, True, site.epilogue), site.op.tiling, site.target)
+
+
+def computed_matmul(site: Site) -> Kernel:
+    """A product of two tensors that are computed."""
+    (result,), (left, right) = site.results, site.operands
+    spec = product(result, left, right, False, site.epilogue)
+    return matmul.matmul(spec, matmul.tiling_of(spec, site.target), site.target)
 
 
 def splat(site: Site) -> Kernel:
@@ -103,13 +116,46 @@ def splat(site: Site) -> Kernel:
     return fill.splat(site.results[0], site.op, site.target)
 
 
+def local_response(site: Site) -> Kernel:
+    """Normalisation across channels."""
+    assert isinstance(site.op, Blocked)
+    assert isinstance(site.op.op, Lrn)
+    return lrn.lrn(site.op.op, site.results[0], site.operands[0], site.target)
+
+
+def blocked_pool(site: Site) -> Kernel:
+    """The largest or the mean element under each window."""
+    assert isinstance(site.op, Blocked)
+    assert isinstance(site.op.op, MaxPool | AveragePool)
+    return pooling.pool(site.op.op, site.results[0], site.operands[0], site.epilogue, site.target)
+
+
+def reduce(site: Site) -> Kernel:
+    """The elements along some axes, combined."""
+    assert isinstance(site.op, Reduction)
+    return reduction.reduction(site.op, site.results[0], site.operands[0], site.epilogue, site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
-    PackedConv: packed_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
+    MatMul: computed_matmul,
+    PackedConv: packed_conv,
+    PackedMatMul: packed_matmul,
+    ReduceMax: reduce,
+    ReduceMin: reduce,
+    ReduceProd: reduce,
+    ReduceSum: reduce,
     Splat: splat,
 }
 
-BLOCKED: Mapping[type[Op], Select] = {}
+BLOCKED: Mapping[type[Op], Select] = {AveragePool: blocked_pool, Lrn: local_response, MaxPool: blocked_pool}
+"""Operators on [N, C, H, W] for which there is a kernel that takes blocks."""
 
-FUSING: frozenset[type[Op]] = frozenset({PackedConv})
-"""The operators whose kernels take an epilogue."""
+FUSING: frozenset[type[Op]] = frozenset(
+    {AveragePool, MatMul, MaxPool, PackedConv, PackedMatMul, ReduceMax, ReduceMin, ReduceProd, ReduceSum}
+)
+
+
+def takes_epilogue(op: Op) -> bool:
+    """Whether the kernel for ``op`` applies element-wise operators to its result."""
+    return type(op.op if isinstance(op, Blocked) else op) in FUSING

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I8, I16, I32, I64, Type
+from glowpy_ir.strided import Strided
 from glowpy_ir.types import Kind
 
 ELEMENTS: Mapping[Kind, Type] = {
@@ -51,6 +52,11 @@ class View:
     @property
     def element(self) -> Type:
         return ELEMENTS[self.kind]
+
+    def expand(self, shape: Sequence[int]) -> View:
+        """The view repeated to ``shape``, as NumPy broadcasts."""
+        wide = Strided(0, self.shape, self.strides).expand(shape)
+        return View(self.kind, wide.shape, wide.strides)
 
     def displacement(self, index: Sequence[int]) -> int:
         """The distance in elements that ``index`` stands for; it may leave out leading dimensions."""
