@@ -25,7 +25,7 @@ class Cast(Unary):
       To four-bit integers: by way of i8, of which the low bits are kept.
     - Integers to integers: the low bits are kept.
     - To booleans: whether the element is not zero.
-    - To and from strings: decimal notation; UsageError for a string that is no number.
+    - To and from strings: decimal notation; UsageError for a string that is no number, or none in range.
     """
 
     to: Kind
@@ -76,9 +76,12 @@ def _to_integers(input: Array, to: Kind) -> Array:
 def _numbers(input: Array, to: Kind) -> Array:
     def number(text: str) -> float:
         try:
-            return int(text) if to.is_integer else float(text)
+            value = int(text) if to.is_integer else float(text)
         except ValueError:
             raise UsageError(f"cannot cast {text!r} to {to.value}: it is no number") from None
+        if to.is_integer and not to.limits[0] <= value <= to.limits[1]:
+            raise UsageError(f"cannot cast {text!r} to {to.value}: it is out of range")
+        return value
 
     kind = to if to.is_integer else Kind.F64
     flat = [number(str(text)) for text in input.ravel()]

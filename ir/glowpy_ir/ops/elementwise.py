@@ -68,8 +68,8 @@ class Elementwise(Primitive):
             raise TypeMismatch(f"{self.name}: element kinds differ: {', '.join(map(str, operands))}")
         if any(operand.quantization for operand in operands):
             raise TypeMismatch(f"{self.name} does not take quantized elements: {', '.join(map(str, operands))}")
-        shape = broadcast_shapes(*(operand.shape for operand in operands))
-        return TensorType(self.result_kind(operands[0].kind), shape)
+        kind = self.result_kind(operands[0].kind)
+        return TensorType(kind, broadcast_shapes(*(operand.shape for operand in operands)))
 
     def result_kind(self, kind: Kind) -> Kind:
         """The kind of the result for operands of ``kind``; TypeMismatch if they have no such operation."""
