@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from glowpy.compiler import Options
     from glowpy.feeds import TensorSpec
     from glowpy.model import Model
+    from glowpy.session import InferenceSession
 
-__all__ = ["Model", "Options", "TensorSpec", "__version__", "compile", "errors", "load"]
+__all__ = ["InferenceSession", "Model", "Options", "TensorSpec", "__version__", "compile", "errors", "load"]
 __version__ = "0.1.0"
 
 _HOME = {
+    "InferenceSession": "glowpy.session",
     "Model": "glowpy.model",
     "Options": "glowpy.compiler",
     "TensorSpec": "glowpy.feeds",

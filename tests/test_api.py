@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from models import linear, model, sum_and_product, tensor
 from onnx import helper
@@ -207,3 +208,21 @@ def test_all_findings_come_at_once() -> None:
     with pytest.raises(Findings, match=r"StringNormalizer(.|\n)*RegexFullMatch") as caught:
         glowpy.compile(model(nodes, inputs, outputs, opset=20), backend="interpreter")
     assert caught.value.code == Unsupported.exit_code
+
+
+def test_session_is_shaped_like_onnx_runtimes(tmp_path: Path) -> None:
+    path = tmp_path / "linear.onnx"
+    path.write_bytes(linear("rows").SerializeToString())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    ours, theirs = (
+        module.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for module in (glowpy, onnxruntime)
+    )
+    for get in ("get_inputs", "get_outputs"):
+        (a,), (b,) = getattr(ours, get)(), getattr(theirs, get)()
+        assert (a.name, a.type, a.shape) == (b.name, b.type, b.shape)
+    for names in (None, ["y"]):
+        np.testing.assert_allclose(ours.run(names, {"x": X})[0], theirs.run(names, {"x": X})[0], rtol=1e-6)
+    with pytest.raises(UsageError, match="glowpy runs on CPUs"):
+        glowpy.InferenceSession(str(path), providers=["CUDAExecutionProvider"])
