@@ -47,7 +47,6 @@ class _Tree:
         self.best: list[int] | None = None
         self.limit = beat - 1
         self.steps = steps
-        self.failed: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
 
     def explore(self, waiting: tuple[int, ...], level: list[int], load: list[int], base: int, rank: int) -> bool:
         """Try all ways to stack the `waiting` blocks; False if the search gave up before it had tried them all.
@@ -64,9 +63,6 @@ class _Tree:
             return False
         self.steps -= 1
         if self._hopeless(waiting, level, load, base):
-            return True
-        state = (waiting, tuple(max(level[block], base) for block in waiting))
-        if state in self.failed:
             return True
         # Above the lowest possible top, a block would only leave room in which another one fits entirely.
         ceiling = min(level[block] + self.size[block] for block in waiting)
@@ -86,7 +82,6 @@ class _Tree:
                 return False
             if self.limit < self.bound:
                 return True
-        self.failed.add(state)
         return True
 
     def _hopeless(self, waiting: tuple[int, ...], level: list[int], load: list[int], base: int) -> bool:

@@ -15,7 +15,7 @@ from glowpy_ir.errors import InvalidIR, Unsupported
 LARGEST_ADDRESS = 2**63 - 1
 
 EFFORT = 60_000_000
-"""Work that may be spent beyond the first packing: about half a second. Counted, not timed, so that every machine
+"""Work that may be spent on more than three packings: about half a second. Counted, not timed, so that every machine
 finds the same placement."""
 
 EXACT_BLOCKS = 64
@@ -102,7 +102,7 @@ def _best_packing(blocks: Blocks) -> Ints:
     best = np.zeros(len(blocks), np.int64)
     best_order = np.arange(len(blocks), dtype=np.int64)
     top = LARGEST_ADDRESS
-    for make_order in ORDERS[: max(1, packs_left)]:
+    for make_order in ORDERS[: max(3, packs_left)]:
         order = make_order(blocks)
         packing = pack(blocks, order, limit=top - 1)
         if packing is not None:
