@@ -19,6 +19,11 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Problem, Tiling, choose
 from glowpy_backends.cpu.view import View
 
+_STREAMS = 4
+"""Places that a matrix is read at in turn: a processor's prefetchers follow several streams better than one."""
+_STREAMED_ROWS = 4
+"""Up to so many rows the right operand's way from memory takes longer than the arithmetic."""
+
 
 @dataclass(frozen=True)
 class MatMul:
@@ -82,15 +87,23 @@ def _merge(view: View) -> View:
 def tiling_of(spec: MatMul, target: Target) -> Tiling:
     """The tiling that the shape and the target suggest."""
     lanes = target.lanes(spec.result.kind.nbytes)
+    blocks = -(-spec.columns // lanes)
+    if _streams(spec):
+        return Tiling(spec.rows, min(4 if target.registers >= 32 else 2, blocks), spec.rows, unroll=_STREAMS)
     problem = Problem(
         height=spec.rows,
         width=1,
-        blocks=-(-spec.columns // lanes),
+        blocks=blocks,
         depth=-(-spec.depth // lanes),
         round_bytes=lanes * lanes * spec.result.kind.nbytes,
     )
     tiling = choose(problem, target)
     return tiling if spec.constant else replace(tiling, prefetch_right=False)
+
+
+def _streams(spec: MatMul) -> bool:
+    """Whether the product is as fast as its right operand comes from memory: then that is read in several places."""
+    return spec.constant and spec.rows <= _STREAMED_ROWS and spec.depth >= _STREAMS
 
 
 def pack_weights(right: NDArray[Any], spec: MatMul, tiling: Tiling, target: Target) -> NDArray[Any]:
@@ -101,15 +114,15 @@ def pack_weights(right: NDArray[Any], spec: MatMul, tiling: Tiling, target: Targ
     lanes = target.lanes(spec.result.kind.nbytes)
     depth, columns = right.shape[-2:]
     blocks = -(-columns // lanes)
-    padded = np.zeros((right.size // (depth * columns), depth, blocks * lanes), right.dtype)
-    padded[..., :columns] = right.reshape(-1, depth, columns)
-    parts = []
-    for matrix in padded:
+    matrices = right.reshape(-1, depth, columns)
+    packed = np.zeros((len(matrices), depth * blocks * lanes), right.dtype)
+    for matrix, flat in zip(matrices, packed, strict=True):
         for kind in panels_of(blocks, tiling.vectors, columns - (blocks - 1) * lanes, lanes):
             for number in range(kind.count):
-                first = (kind.block + number * kind.vectors) * lanes
-                parts.append(matrix[:, first : first + kind.vectors * lanes].reshape(-1))
-    return np.concatenate(parts)
+                first, width = (kind.block + number * kind.vectors) * lanes, kind.vectors * lanes
+                panel = flat[first * depth : (first + width) * depth].reshape(depth, width)
+                panel[:, : columns - first] = matrix[:, first : first + width]
+    return packed.reshape(-1)
 
 
 def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
@@ -127,6 +140,8 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     else:
         right_image = spec.right.strides[:-2]
         right_block = lanes * spec.right.strides[-1]
+    if _streams(spec):
+        tiling = replace(tiling, k_block=0, prefetch_right=False, prefetch_left=False)
     epilogue = replace(
         spec.epilogue,
         operands=tuple(_blocked(view, lanes) for view in spec.epilogue.operands),
@@ -164,6 +179,12 @@ def _blocked(view: View, lanes: int) -> View:
 def _nests(spec: MatMul, lanes: int, step: int) -> tuple[Nest, ...]:
     """The reduced dimension in blocks, so that it can be cut, and what remains; ``step`` moves the right operand."""
     along = spec.left.strides[-1]
+    if _streams(spec):
+        part, rest = divmod(spec.depth, _STREAMS)
+        walk = (Reduction(part, along, step), Reduction(_STREAMS, part * along, part * step))
+        done = spec.depth - rest
+        last = Nest(done * along, done * step, (Reduction(1, 0, 0), Reduction(rest, along, step)))
+        return (Nest(0, 0, walk), last) if rest else (Nest(0, 0, walk),)
     whole, rest = divmod(spec.depth, lanes)
 
     def nest(blocks: int, deep: int, first: int) -> Nest:
