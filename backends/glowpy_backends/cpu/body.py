@@ -45,7 +45,7 @@ class Body:
     @staticmethod
     def supports(op: Op) -> bool:
         """Whether the operation can stand in a body."""
-        return type(op) in SCALARS
+        return type(op) in SCALARS or isinstance(op, Splat)
 
 
 def result_kind(op: Op, kinds: tuple[Kind, ...]) -> Kind:

@@ -75,8 +75,8 @@ def _emitter(op: Primitive) -> Select:
 def has_kernel(op: Op) -> bool:
     """Whether the CPU computes this operator itself."""
     match op:
-        case Fused(head=head):
-            return head is None or has_kernel(head)
+        case Fused(head=head, body=body):
+            return (head is None or has_kernel(head)) and all(map(Body.supports, (step.op for step in body)))
         case Blocked(op=inner):
             return type(inner) in BLOCKED
         case Elementwise():

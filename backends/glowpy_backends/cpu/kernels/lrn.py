@@ -5,7 +5,6 @@ from __future__ import annotations
 from glowpy_backends.cpu.builder import I1, Builder, Index, Ssa, constant, index, zero
 from glowpy_backends.cpu.epilogue import load_vector
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
-from glowpy_backends.cpu.math import power
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.ops.normalization import Lrn
@@ -53,7 +52,7 @@ def lrn(op: Lrn, result: View, image: View, target: Target) -> Kernel:
             for d in range(1, above + 1):
                 total = b.op("fadd", total, b.shuffle(squares, after, range(d, lanes + d)))
             scale = b.fma(total, constant(op.alpha / op.size, type), constant(op.bias, type))
-            normal = b.op("fdiv", value, power(b, scale, constant(op.beta, type)))
+            normal = b.op("fdiv", value, b.intrinsic("pow", scale, constant(op.beta, type)))
             row = b.add(b.mul(y, result.strides[2]), b.mul(x, result.strides[3]))
             b.store(normal, b.gep(target_pointer, b.add(out, row), result.element))
 
