@@ -37,8 +37,8 @@ def compute_constants(node: Node, b: Builder) -> Replacement:
             results = apply(node.op, *arrays)
     except GlowError as error:
         raise error.at(node.origin) from None
-    made = zip(results, node.outputs, strict=True)
-    return tuple(b.constant(np.asarray(data, order="C"), old.name, old.type) for data, old in made)
+    made = zip(results, node.outputs, strict=True)  # views stay views: who lays weights out anew reads them once
+    return tuple(b.constant(data, old.name, old.type) for data, old in made)
 
 
 def compute_one_element(node: Node, b: Builder) -> Replacement:
