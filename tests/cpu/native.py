@@ -42,8 +42,9 @@ class Operand:
         shape = [before + extent + after for (before, after), extent in zip(margins, array.shape, strict=True)]
         kind = next(kind for kind in Kind if kind.dtype == array.dtype)
         self.memory = aligned(int(np.prod(shape)), kind, fill).reshape(shape)
-        self._inside = tuple(
-            slice(before, before + extent) for (before, _), extent in zip(margins, array.shape, strict=True)
+        self._inside = (
+            *(slice(before, before + extent) for (before, _), extent in zip(margins, array.shape, strict=True)),
+            ...,
         )
         self.array[...] = array
         self.view = View(kind, array.shape, View.dense(kind, shape).strides)

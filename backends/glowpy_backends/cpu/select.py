@@ -123,11 +123,11 @@ def local_response(site: Site) -> Kernel:
     return lrn.lrn(site.op.op, site.results[0], site.operands[0], site.target)
 
 
-def blocked_pool(site: Site) -> Kernel:
+def pool(site: Site) -> Kernel:
     """The largest or the mean element under each window."""
-    assert isinstance(site.op, Blocked)
-    assert isinstance(site.op.op, MaxPool | AveragePool)
-    return pooling.pool(site.op.op, site.results[0], site.operands[0], site.epilogue, site.target)
+    op = site.op.op if isinstance(site.op, Blocked) else site.op
+    assert isinstance(op, MaxPool | AveragePool)
+    return pooling.pool(op, site.results[0], site.operands[0], site.epilogue, site.target)
 
 
 def reduce(site: Site) -> Kernel:
@@ -137,8 +137,10 @@ def reduce(site: Site) -> Kernel:
 
 
 KERNELS: Mapping[type[Op], Select] = {
+    AveragePool: pool,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     MatMul: computed_matmul,
+    MaxPool: pool,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
     ReduceMax: reduce,
@@ -148,7 +150,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Splat: splat,
 }
 
-BLOCKED: Mapping[type[Op], Select] = {AveragePool: blocked_pool, Lrn: local_response, MaxPool: blocked_pool}
+BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, MaxPool: pool}
 """Operators on [N, C, H, W] for which there is a kernel that takes blocks."""
 
 FUSING: frozenset[type[Op]] = frozenset(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from glowpy_ir.dims import Dim, product
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, Primitive, T
-from glowpy_ir.ops.elementwise import NUMBERS, Mul, Pow, Splat, require_kind, scalar, widened
+from glowpy_ir.ops.elementwise import FLOATS, NUMBERS, Mul, Pow, Splat, require_kind, scalar, widened
 from glowpy_ir.ops.functions import Abs, Sqrt
 from glowpy_ir.ops.indexing import ScatterND
 from glowpy_ir.ops.movement import Reshape
@@ -28,13 +29,14 @@ class Pooling(Primitive):
     before: tuple[int, ...]
     after: tuple[int, ...]
     dilations: tuple[int, ...]
+    kinds: ClassVar[frozenset[Kind]] = NUMBERS
 
     @property
     def windows(self) -> Windows:
         return Windows(self.kernel, self.strides, self.before, self.after, self.dilations)
 
     def infer(self, input: TensorType) -> TensorType:
-        require_kind(self.name, input.kind, NUMBERS)
+        require_kind(self.name, input.kind, self.kinds)
         return input.with_shape(*input.shape[:2], *self.windows.count(input))
 
 
@@ -60,6 +62,7 @@ class AveragePool(Pooling):
 
     count_include_pad: bool = False
     overhang: tuple[int, ...] = ()
+    kinds = FLOATS
 
     def infer(self, input: TensorType) -> TensorType:
         if self.overhang and len(self.overhang) != len(self.after):

@@ -1,22 +1,34 @@
-"""Pooling of blocked images: first down the columns of a window, then across its rows."""
+"""Pooling: windows are combined first across the rows they touch, then along one row.
+
+So a window of ``k x k`` takes ``2 k`` steps instead of ``k²``. The row between the two steps lies in the scratch with
+its padding around it, which spares the second step all questions about edges.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
 
-from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, index
-from glowpy_backends.cpu.epilogue import Epilogue, Output
+from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, constant, index, zero
+from glowpy_backends.cpu.epilogue import Epilogue, Output, load_vector
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
+from glowpy_backends.cpu.kernels.reduction import COMBINE, neutral
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.reduction import ReduceMax, ReduceSum, Reduction
 
 _TOGETHER = 4
-"""Columns, or results, that are computed side by side."""
+"""Vectors that are computed side by side."""
 
 _UNITS = 64
 """As many units as a kernel is cut into, about."""
+
+_UNROLLED = 25
+"""Up to so many taps across rows are written out one by one."""
 
 
 @dataclass(frozen=True)
@@ -24,182 +36,357 @@ class Axis:
     """One spatial dimension: how windows lie along it."""
 
     extent: int
+    stride: int
+    """From one element of the image to the next, in memory."""
     count: int
     kernel: int
-    stride: int
+    step: int
+    """From one window to the next, in elements."""
     before: int
     dilation: int
-    counted: int
-    """Where the part ends that counts for an average, from the start of the padding."""
-    include_pad: bool
+    counted: tuple[int, int]
+    """What counts for an average, from the first element on; it may include padding."""
 
-    def taps(self, i: int) -> range:
-        """The elements under window ``i``."""
-        start = i * self.stride - self.before
-        return range(self.extent)[0:0] if self.extent == 0 else _clip(start, self.kernel, self.dilation, self.extent)
+    @property
+    def reach(self) -> int:
+        return (self.kernel - 1) * self.dilation + 1
 
-    def divisor(self, i: int) -> int:
-        """How many taps of window ``i`` count."""
-        if not self.include_pad:
-            return max(1, len(self.taps(i)))
-        return max(1, min(self.kernel, -(-(self.counted - i * self.stride) // self.dilation)))
-
-
-def _clip(start: int, kernel: int, dilation: int, extent: int) -> range:
-    skipped = max(0, -(start // dilation)) if start < 0 else 0
-    last = min(kernel, -(-(extent - start) // dilation))
-    return range(start + skipped * dilation, start + last * dilation, dilation)
-
-
-def axes_of(op: MaxPool | AveragePool, image: View, result: View) -> tuple[Axis, Axis]:
-    """Height and width."""
-    overhang = (op.overhang or (0, 0)) if isinstance(op, AveragePool) else (0, 0)
-    include = isinstance(op, AveragePool) and op.count_include_pad
-
-    def axis(d: int) -> Axis:
-        extent, before = image.shape[2 + d], op.before[d]
-        counted = before + extent + op.after[d] - overhang[d]
-        return Axis(
-            extent, result.shape[2 + d], op.kernel[d], op.strides[d], before, op.dilations[d], counted, include
+    def between(self, window: int, first: int, end: int) -> range:
+        """The taps of a window that lie at ``first`` or after it, and before ``end``."""
+        start = window * self.step - self.before
+        return range(
+            min(self.kernel, max(0, -(-(first - start) // self.dilation))),
+            max(0, min(self.kernel, -(-(end - start) // self.dilation))),
         )
 
-    return axis(0), axis(1)
+    def inside(self, window: int) -> range:
+        """The taps of a window that lie in the image."""
+        return self.between(window, 0, self.extent)
+
+    def divisor(self, window: int) -> int:
+        """How many taps of a window count."""
+        return max(1, len(self.between(window, *self.counted)))
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every window lies in the image entirely."""
+        return all(len(self.inside(window)) == self.kernel for window in range(self.count))
+
+    @cached_property
+    def divisors(self) -> list[int]:
+        return [self.divisor(window) for window in range(self.count)]
 
 
 def pool(op: MaxPool | AveragePool, result: View, image: View, epilogue: Epilogue, target: Target) -> Kernel:
-    """The largest or the mean element under each window; views ``[N, C/b, H, W, b]``.
+    """The largest or the mean element under each window.
 
-    A row of results begins with the columns of its windows, reduced into the scratch; so a window of ``k x k`` takes
-    ``2 k`` steps instead of ``k²``. Units are image x block of channels x block of rows.
+    The views are ``[N, C, *spatial]``, or ``[N, C/b, *spatial, b]`` with blocks of channels. Units are image x channel
+    (or block) x piece of the rows.
     """
-    batch, blocks, _, _, lanes = image.shape
-    type = image.element.vector(lanes)
-    down, across = axes_of(op, image, result)
-    planes = batch * blocks
-    row_blocks = max(1, min(down.count, _UNITS // planes))
-    rows = -(-down.count // row_blocks)
-    row_blocks = -(-down.count // rows)
-    combine = _maximum if isinstance(op, MaxPool) else _sum
+    plan = _Plan.of(op, image, result, target)
+    batch, channels = image.shape[:2]
+    rows = math.prod(axis.count for axis in plan.outer)
+    per_unit = -(-rows // max(1, min(rows, _UNITS // max(1, batch * channels))))
+    pieces = -(-rows // per_unit)
 
     def unit(b: Builder, call: Call) -> None:
         result_pointer, source, *extra = call.operands
-        output = Output(b, result, result_pointer, epilogue, extra, lanes)
-        plane, first = b.div(call.unit, row_blocks), b.mul(b.rem(call.unit, row_blocks), rows)
-        number, block = b.div(plane, blocks), b.rem(plane, blocks)
-        offset = b.add(b.mul(number, image.strides[0]), b.mul(block, image.strides[1]))
-        columns = _Columns(b, image, b.gep(source, offset, image.element), call.scratch, type, combine, down)
+        output = Output(b, result, result_pointer, epilogue, extra, plan.type.lanes)
+        row = _Row(b, plan, call.scratch)
+        b.branch(call.first, row.prepare)
+        plane, first = b.div(call.unit, pieces), b.mul(b.rem(call.unit, pieces), per_unit)
+        number, channel = b.div(plane, channels), b.rem(plane, channels)
+        offset = b.add(b.mul(number, image.strides[0]), b.mul(channel, image.strides[1]))
+        origin = b.gep(source, offset, image.element)
 
-        def row(y: Index, _: list[Ssa]) -> None:
-            taps = columns.reduce(y, across.extent)
+        def pooled(index: Index, _: list[Ssa]) -> None:
+            places = _unravel(b, index, [axis.count for axis in plan.outer])
+            row.collapse(origin, places)
+            row.slide(output, (number, channel, *places), row.scale(places))
 
-            def results(xs: Index, count: int, like: int) -> None:
-                """``count`` windows from ``xs`` on; they lie like window ``like``."""
-                tile = output.tile((number, block, y, xs, 0))
-                for i in range(count):
-                    window = [
-                        b.load(b.gep(call.scratch, b.mul(b.add(_column(b, across, xs, like, tap), i * across.stride),
-                                                         lanes), image.element), type)
-                        for tap in across.taps(like)
-                    ]  # fmt: skip
-                    value = window[0]
-                    for other in window[1:]:
-                        value = combine(b, value, other)
-                    if isinstance(op, AveragePool):
-                        value = _mean(b, value, b.mul(taps, across.divisor(like)))
-                    tile.finish(value, (0, 0, 0, i, 0), lanes)
+        b.loop(first, b.smaller(b.add(first, per_unit), rows), 1, pooled)
 
-            for start, stop in _runs(across):
-                size = min(_TOGETHER, stop - start)
-                whole = start + (stop - start) // size * size
-                b.loop(start, whole, size, lambda x, _, size=size, start=start: results(x, size, start))  # type: ignore[misc]
-                b.loop(whole, stop, 1, lambda x, _, start=start: results(x, 1, start))  # type: ignore[misc]
-
-        b.loop(first, b.smaller(b.add(first, rows), down.count), 1, row)
-
-    scratch = across.extent * lanes * type.element_bytes
-    return define_kernel("pool", target, 2 + len(epilogue.views), planes * row_blocks, scratch, unit)
-
-
-def _runs(across: Axis) -> list[tuple[int, int]]:
-    """Windows next to each other that all lie alike: the whole ones, and each of those at the edges alone."""
-    runs: list[tuple[int, int]] = []
-    for i in range(across.count):
-        whole = len(across.taps(i)) == across.kernel and across.divisor(i) == across.divisor(runs[-1][0] if runs else i)
-        if runs and whole and len(across.taps(runs[-1][0])) == across.kernel:
-            runs[-1] = (runs[-1][0], i + 1)
-        else:
-            runs.append((i, i + 1))
-    return runs
-
-
-def _column(b: Builder, across: Axis, x: Index, like: int, tap: int) -> Index:
-    """The column of a tap: that of window ``like``, moved to window ``x``."""
-    return b.add(b.mul(b.sub(x, like), across.stride), tap)
+    scratch = plan.scratch * plan.type.element_bytes
+    return define_kernel("pool", target, 2 + len(epilogue.views), batch * channels * pieces, scratch, unit)
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """One plane of the image, whose columns are reduced into the scratch."""
+class _Plan:
+    """What is known before any code: how windows lie, and how the scratch is used.
+
+    The scratch holds one row of columns (single elements, or blocks) with its padding, and behind it, for a mean, one
+    over the number of taps that count in each window of a row.
+    """
+
+    op: MaxPool | AveragePool
+    image: View
+    axes: tuple[Axis, ...]
+    type: Type
+    """A vector of what is computed with: a block of channels, or as many elements as fit."""
+    block: int
+
+    @classmethod
+    def of(cls, op: MaxPool | AveragePool, image: View, result: View, target: Target) -> _Plan:
+        rank = len(op.kernel)
+        block = image.shape[-1] if len(image.shape) == rank + 3 else 0
+        element = F32 if image.element in (F16, BF16) else image.element
+        overhang = (op.overhang if isinstance(op, AveragePool) else ()) or (0,) * rank
+        pads = isinstance(op, AveragePool) and op.count_include_pad
+        axes = tuple(
+            Axis(
+                image.shape[2 + d], image.strides[2 + d], result.shape[2 + d],
+                op.kernel[d], op.strides[d], op.before[d], op.dilations[d],
+                (-pads * op.before[d], image.shape[2 + d] + pads * (op.after[d] - overhang[d])),
+            )
+            for d in range(rank)
+        )  # fmt: skip
+        return cls(op, image, axes, element.vector(block or target.lanes(element.element_bytes)), block)
+
+    @property
+    def reduction(self) -> Reduction:
+        return ReduceMax(()) if isinstance(self.op, MaxPool) else ReduceSum(())
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether some window lies wholly in the padding."""
+        return any(not axis.inside(window) for axis in self.outer for window in range(axis.count))
+
+    @property
+    def outer(self) -> tuple[Axis, ...]:
+        return self.axes[:-1]
+
+    @property
+    def across(self) -> Axis:
+        return self.axes[-1]
+
+    @property
+    def column(self) -> int:
+        """Elements of the scratch for each column."""
+        return self.block or 1
+
+    @property
+    def row(self) -> int:
+        """Elements of the scratch for the row; the last vector of windows may read far behind the last column."""
+        windows = self.across.count if self.block else -(-self.across.count // self.type.lanes) * self.type.lanes
+        columns = max((windows - 1) * self.across.step + self.across.reach, self.across.before + self.across.extent)
+        return (columns + (0 if self.block else self.type.lanes)) * self.column
+
+    @property
+    def scratch(self) -> int:
+        """Elements in all."""
+        varies = isinstance(self.op, AveragePool) and len(set(self.across.divisors)) > 1
+        return self.row + (-(-self.across.count // self.type.lanes) * self.type.lanes if varies else 0)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of results at work."""
 
     b: Builder
-    image: View
-    plane: Ssa
+    plan: _Plan
     scratch: Ssa
-    type: Type
-    combine: Callable[[Builder, Ssa, Ssa], Ssa]
-    down: Axis
 
-    def reduce(self, y: Index, width: int) -> Index:
-        """All columns of the windows in row ``y``; the number of taps in each that count for an average."""
-        b, down = self.b, self.down
-        start = b.sub(b.mul(y, down.stride), down.before)
-        skipped = b.div(b.add(_not_negative(b, b.sub(0, start)), down.dilation - 1), down.dilation)
-        beyond = b.div(b.add(_not_negative(b, b.sub(down.extent, start)), down.dilation - 1), down.dilation)
-        last = b.smaller(beyond, down.kernel)
-        top = b.add(start, b.mul(skipped, down.dilation))
+    def prepare(self) -> None:
+        """Writes the padding around the row, and what sums of a row are multiplied by."""
+        plan, across = self.plan, self.plan.across
+        lead = across.before * plan.column
+        neutral = constant(self._neutral, plan.type)
+        self._fill(0, lead, neutral)
+        self._fill(lead + across.extent * plan.column, plan.row, neutral)
+        if plan.scratch > plan.row:
+            self._fill(plan.row, plan.scratch, constant(1 / across.kernel, plan.type))
+            for window, divisor in enumerate(across.divisors):
+                if divisor != across.kernel:
+                    self._store(constant(1 / divisor, plan.type.scalar), plan.row + window)
 
-        def columns(x: Index, count: int) -> None:
-            at = b.add(b.mul(top, self.image.strides[2]), b.mul(x, self.image.strides[3]))
-            first = [self._load(at, i) for i in range(count)]
+    def collapse(self, plane: Ssa, places: Sequence[Index]) -> None:
+        """Combines the image's rows under the windows at these places, column by column, into the scratch."""
+        b, plan = self.b, self.plan
+        walks: list[tuple[Index, int]] = []
+        for axis, place in zip(plan.outer, places, strict=True):
+            start = b.sub(b.mul(place, axis.step), axis.before)
+            first, last = (0, axis.kernel) if axis.is_whole else self._bounds(axis, start, 0, axis.extent)
+            top = b.add(start, b.mul(first, axis.dilation))
+            plane = b.gep(plane, b.mul(top, axis.stride), plan.image.element)
+            walks.append((b.sub(last, first), axis.dilation * axis.stride))
+        whole = [(axis.kernel, distance) for axis, (_, distance) in zip(plan.outer, walks, strict=True)]
+        if math.prod(extent for extent, _ in whole) > _UNROLLED:
+            self._columns(plane, walks)
+        elif all(axis.is_whole for axis in plan.outer):
+            self._columns(plane, whole)
+        else:
+            missing: Index = 0
+            for axis, (extent, _) in zip(plan.outer, walks, strict=True):
+                missing = b.add(missing, b.sub(axis.kernel, extent))
+            b.branch(b.less(0, missing), lambda: self._columns(plane, walks), lambda: self._columns(plane, whole))
 
-            def tap(k: Index, values: list[Ssa]) -> list[Ssa]:
-                step = b.mul(b.mul(b.sub(k, skipped), down.dilation), self.image.strides[2])
-                place = b.add(at, step)
-                return [self.combine(b, value, self._load(place, i)) for i, value in enumerate(values)]
+    def _columns(self, plane: Ssa, walks: Sequence[tuple[Index, int]]) -> None:
+        b, plan, across = self.b, self.plan, self.plan.across
+        width = 1 if plan.block else plan.type.lanes  # columns in a vector
 
-            second = b.add(skipped, 1)
-            values = b.branch(b.less(second, last), lambda: b.loop(second, last, 1, tap, first), lambda: first)
-            for i, value in enumerate(values):
-                place = b.mul(b.add(x, i), self.type.lanes)
-                b.store(value, b.gep(self.scratch, place, self.type.scalar), self.type.lanes * self.type.element_bytes)
+        def columns(x: Index, vectors: int, lanes: int) -> None:
+            place = b.gep(plane, b.mul(x, across.stride), plan.image.element)
+            pointers = [b.gep(place, i * width * across.stride, plan.image.element) for i in range(vectors)]
+            for i, value in enumerate(self._combined(pointers, walks, lanes)):
+                target = b.mul(b.add(x, across.before + i * width), plan.column)
+                b.store_first(value, b.gep(self.scratch, target, plan.type.scalar), lanes)
 
-        whole = width - width % _TOGETHER
-        b.loop(0, whole, _TOGETHER, lambda x, _: columns(x, _TOGETHER))
-        b.loop(whole, width, 1, lambda x, _: columns(x, 1))
-        if not down.include_pad:
-            return b.sub(last, skipped)
-        left = b.sub(down.counted, b.mul(y, down.stride))
-        return b.smaller(b.div(b.add(left, down.dilation - 1), down.dilation), down.kernel)
+        together, whole = _TOGETHER * width, across.extent // width * width
+        grouped = whole // together * together
+        b.loop(0, grouped, together, lambda x, _: columns(x, _TOGETHER, plan.type.lanes))
+        if whole > grouped:
+            columns(grouped, (whole - grouped) // width, plan.type.lanes)
+        if across.extent > whole:
+            columns(whole, 1, across.extent - whole)
 
-    def _load(self, at: Index, column: int) -> Ssa:
-        place = self.b.add(at, column * self.image.strides[3])
-        return self.b.load(self.b.gep(self.plane, place, self.image.element), self.type)
+    def _combined(self, pointers: Sequence[Ssa], walks: Sequence[tuple[Index, int]], lanes: int) -> list[Ssa]:
+        """The vectors that the walks visit from each of the pointers on, combined."""
+        b, plan = self.b, self.plan
+        element = plan.image.element
+        steps = [[i * distance for i in range(extent)] for extent, distance in walks if isinstance(extent, int)]
+        if len(steps) == len(walks):
+            values: list[Ssa] = []
+            for displacement in map(sum, product(*steps)):
+                loaded = [self._load(b.gep(pointer, displacement, element), lanes) for pointer in pointers]
+                values = [self._combine(*pair) for pair in zip(values, loaded, strict=True)] if values else loaded
+            return values
+
+        def walk(offset: Index, walks: Sequence[tuple[Index, int]], values: list[Ssa]) -> list[Ssa]:
+            if not walks:
+                loaded = [self._load(b.gep(pointer, offset, element), lanes) for pointer in pointers]
+                return [self._combine(*pair) for pair in zip(values, loaded, strict=True)]
+            (extent, distance), *inner = walks
+
+            def step(i: Index, sums: list[Ssa]) -> list[Ssa]:
+                return walk(b.add(offset, b.mul(i, distance)), inner, sums)
+
+            def rounds() -> list[Ssa]:
+                return b.loop(0, extent, 1, step, values)
+
+            if isinstance(extent, int) or not plan.may_miss:
+                return rounds()
+            return b.branch(b.less(0, extent), rounds, lambda: values)
+
+        return walk(0, walks, [constant(self._neutral, plan.type)] * len(pointers))
+
+    def scale(self, places: Sequence[Index]) -> Ssa | None:
+        """What the sums of this row are multiplied by for their mean, but for what varies along the row."""
+        b, plan = self.b, self.plan
+        if isinstance(plan.op, MaxPool):
+            return None
+        known, counts = 1, []
+        for axis, place in zip(plan.axes, (*places, 0), strict=True):
+            if len(set(axis.divisors)) == 1:
+                known *= axis.divisors[0]
+            elif axis is not plan.across:
+                start = b.sub(b.mul(place, axis.step), axis.before)
+                first, last = self._bounds(axis, start, *axis.counted)
+                counts.append(_larger(b, b.sub(last, first), 1))
+        if not counts:
+            return constant(1 / known, plan.type)
+        total: Index = known
+        for count in counts:
+            total = b.mul(total, count)
+        scalar = plan.type.scalar
+        return b.splat(b.op("fdiv", constant(1, scalar), b.cast("sitofp", index(total), scalar)), plan.type.lanes)
+
+    def slide(self, output: Output, origin: Sequence[Index], scale: Ssa | None) -> None:
+        """Combines the columns under each window along the row, and stores what comes out."""
+        b, plan, across = self.b, self.plan, self.plan.across
+        width = 1 if plan.block else plan.type.lanes  # windows in a vector
+        lane: tuple[int, ...] = (0,) if plan.block else ()
+
+        def windows(x: Index, vectors: int, lanes: int) -> None:
+            tile = output.tile((*origin, x, *lane))
+            taps = [tap * across.dilation for tap in range(across.kernel)]
+            first = b.gep(self.scratch, b.mul(x, across.step * plan.column), plan.type.scalar)
+            distances = dict.fromkeys(i * width * across.step + tap for i in range(vectors) for tap in taps)
+            columns = {distance: self._spread(first, distance * plan.column) for distance in distances}
+            for i in range(vectors):
+                value, *others = (columns[i * width * across.step + tap] for tap in taps)
+                for other in others:
+                    value = self._combine(value, other)
+                if scale is not None:
+                    value = self._mean(value, scale, b.add(x, i * width))
+                result = b.cast("fptrunc", value, output.result.element.vector(plan.type.lanes))
+                tile.finish(result, (0,) * len(origin) + (i * width, *lane), lanes)
+
+        together, whole = _TOGETHER * width, across.count // width * width
+        grouped = whole // together * together
+        b.loop(0, grouped, together, lambda x, _: windows(x, _TOGETHER, plan.type.lanes))
+        if whole > grouped:
+            windows(grouped, (whole - grouped) // width, plan.type.lanes)
+        if across.count > whole:
+            windows(whole, 1, across.count - whole)
+
+    def _spread(self, first: Ssa, offset: int) -> Ssa:
+        """A block; or an element of each of the windows that lie in a vector."""
+        b, type = self.b, self.plan.type
+        step = 1 if self.plan.block else self.plan.across.step
+        pointer = b.gep(first, offset, type.scalar)
+        if step == 1:
+            return b.load(pointer, type)
+        if step == 2:
+            lower, upper = b.load(pointer, type), b.load(b.gep(pointer, type.lanes, type.scalar), type)
+            return b.shuffle(lower, upper, range(0, 2 * type.lanes, 2))
+        value = zero(type)
+        for lane in range(type.lanes):
+            value = b.insert(value, b.load(b.gep(pointer, lane * step, type.scalar), type.scalar), lane)
+        return value
+
+    def _mean(self, total: Ssa, scale: Ssa, x: Index) -> Ssa:
+        b, plan = self.b, self.plan
+        if plan.scratch > plan.row:
+            place = b.gep(self.scratch, b.add(x, plan.row), plan.type.scalar)
+            if plan.block:
+                along = b.splat(b.load(place, plan.type.scalar), plan.type.lanes)
+            else:
+                along = b.load(place, plan.type)
+            scale = b.op("fmul", scale, along)
+        return b.op("fmul", total, scale)
+
+    def _bounds(self, axis: Axis, start: Index, first: int, end: int) -> tuple[Index, Index]:
+        """``Axis.between`` for a window that starts at ``start``."""
+        b = self.b
+
+        def taps(distance: Index) -> Index:
+            return b.smaller(b.div(_larger(b, b.add(distance, axis.dilation - 1), 0), axis.dilation), axis.kernel)
+
+        return taps(b.sub(first, start)), taps(b.sub(end, start))
+
+    @property
+    def _neutral(self) -> float:
+        return neutral(self.plan.reduction, self.plan.image.kind)
+
+    def _combine(self, lhs: Ssa, rhs: Ssa) -> Ssa:
+        return COMBINE[type(self.plan.reduction)](self.plan.image.kind)(self.b, lhs, rhs)
+
+    def _load(self, pointer: Ssa, lanes: int) -> Ssa:
+        view = self.plan.image if self.plan.block else replace(self.plan.image, strides=(self.plan.across.stride,))
+        return self.b.cast("fpext", load_vector(self.b, view, pointer, self.plan.type.lanes, lanes), self.plan.type)
+
+    def _fill(self, start: int, end: int, value: Ssa) -> None:
+        """The scratch from element ``start`` up to ``end``."""
+        b, lanes = self.b, value.type.lanes
+        whole = start + (end - start) // lanes * lanes
+        b.loop(start, whole, lanes, lambda at, _: self._store(value, at))
+        if whole < end:
+            b.store_first(value, b.gep(self.scratch, whole, value.type.scalar), end - whole)
+
+    def _store(self, value: Ssa, at: Index) -> None:
+        self.b.store(value, self.b.gep(self.scratch, at, value.type.scalar))
 
 
-def _not_negative(b: Builder, value: Index) -> Index:
-    return b.sub(0, b.smaller(b.sub(0, value), 0))
+def _unravel(b: Builder, number: Index, extents: Sequence[int]) -> list[Index]:
+    """The index along each dimension of element ``number``."""
+    places: list[Index] = []
+    for extent in reversed(extents):
+        places.insert(0, b.rem(number, extent))
+        number = b.div(number, extent)
+    return places
 
 
-def _maximum(b: Builder, lhs: Ssa, rhs: Ssa) -> Ssa:
-    """The larger one; NaN if one is."""
-    larger = b.select(b.compare("ogt", lhs, rhs), lhs, rhs)
-    return b.select(b.compare("uno", lhs, lhs), lhs, larger)
-
-
-def _sum(b: Builder, lhs: Ssa, rhs: Ssa) -> Ssa:
-    return b.op("fadd", lhs, rhs)
-
-
-def _mean(b: Builder, total: Ssa, count: Index) -> Ssa:
-    divisor = b.splat(b.cast("sitofp", index(count), total.type.scalar), total.type.lanes)
-    return b.op("fdiv", total, divisor)
+def _larger(b: Builder, a: Index, least: int) -> Index:
+    if isinstance(a, int):
+        return max(a, least)
+    return b.intrinsic("smax", a, index(least))

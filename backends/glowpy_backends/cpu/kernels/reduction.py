@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, constant
+from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, constant
 from glowpy_backends.cpu.epilogue import Epilogue, Output, load_vector
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
-from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
+from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction, bounds
 from glowpy_ir.types import Kind
 
 _CHAINS = 4
@@ -46,7 +44,7 @@ def _extremum(floating: str, integer: str) -> Callable[[Kind], Combine]:
     return of
 
 
-_COMBINE: Mapping[type[Reduction], Callable[[Kind], Combine]] = {
+COMBINE: Mapping[type[Reduction], Callable[[Kind], Combine]] = {
     ReduceSum: _arithmetic("fadd", "add"),
     ReduceProd: _arithmetic("fmul", "mul"),
     ReduceMax: _extremum("ogt", "gt"),
@@ -54,14 +52,12 @@ _COMBINE: Mapping[type[Reduction], Callable[[Kind], Combine]] = {
 }
 
 
-def _neutral(op: Reduction, kind: Kind) -> float:
+def neutral(op: Reduction, kind: Kind) -> float:
     """What changes nothing when it is combined."""
     if isinstance(op, ReduceSum | ReduceProd):
         return float(isinstance(op, ReduceProd))
-    if kind.is_float:
-        return -math.inf if isinstance(op, ReduceMax) else math.inf
-    limits = np.iinfo(kind.dtype)
-    return int(limits.min if isinstance(op, ReduceMax) else limits.max)
+    least, most = bounds(kind)
+    return least if isinstance(op, ReduceMax) else most
 
 
 @dataclass(frozen=True)
@@ -119,11 +115,15 @@ def _insert(view: View, axes: Sequence[int], rank: int) -> View:
 
 
 def reduction(op: Reduction, result: View, operand: View, epilogue: Epilogue, target: Target) -> Kernel:
-    """The elements of ``operand`` along ``op.axes`` combined; its units are the results, or vectors of them."""
+    """The elements of ``operand`` along ``op.axes`` combined; its units are the results, or vectors of them.
+
+    Floats of 16 bits are combined in float32.
+    """
     plan = _Plan.of(op, result, operand, epilogue)
-    type = operand.element.vector(target.lanes(operand.kind.nbytes))
-    combine = _COMBINE[op.__class__](operand.kind)
-    neutral = constant(_neutral(op, operand.kind), type)
+    element = F32 if operand.element in (F16, BF16) else operand.element
+    type = element.vector(target.lanes(element.element_bytes))
+    combine = COMBINE[op.__class__](operand.kind)
+    nothing = constant(neutral(op, operand.kind), type)
     width = plan.operand.shape[-1]
     vectors = 1 if plan.reduced[-1] else -(-width // type.lanes)
     units = math.prod(plan.operand.shape[d] for d in plan.kept) * vectors
@@ -132,16 +132,18 @@ def reduction(op: Reduction, result: View, operand: View, epilogue: Epilogue, ta
         result_pointer, source, *extra = call.operands
         output = Output(b, plan.result, result_pointer, plan.epilogue, extra, type.lanes)
         origin, offset = _origin(b, plan, b.div(call.unit, vectors))
-        sums = _Sums(b, plan, combine, neutral, source)
+        sums = _Sums(b, plan, combine, nothing, source)
+
+        def finish(value: Ssa, x: Index, count: int) -> None:
+            narrow = b.cast("fptrunc", value, result.element.vector(type.lanes))
+            output.tile((*origin, x)).finish(narrow, (0,) * len(plan.reduced), count)
 
         def group(x: Index, count: int) -> None:
             place = b.add(offset, b.mul(x, plan.operand.strides[-1]))
-            value = sums.over_walk(place, plan.walk, count)
-            output.tile((*origin, x)).finish(value, (0,) * len(plan.reduced), count)
+            finish(sums.over_walk(place, plan.walk, count), x, count)
 
         if plan.reduced[-1]:
-            value = _across(b, combine, sums.over_row(offset, width))
-            output.tile((*origin, 0)).finish(value, (0,) * len(plan.reduced), 1)
+            finish(_across(b, combine, sums.over_row(offset, width)), 0, 1)
             return
         number = b.rem(call.unit, vectors)
         whole = width // type.lanes
@@ -183,7 +185,7 @@ class _Sums:
         """``count`` elements; the other lanes change nothing."""
         b, view = self.b, self.plan.operand
         type: Type = self.neutral.type
-        value = load_vector(b, view, b.gep(self.source, place, view.element), type.lanes, count)
+        value = b.cast("fpext", load_vector(b, view, b.gep(self.source, place, view.element), type.lanes, count), type)
         if count == type.lanes:
             return value
         spare = [lane if lane < count else type.lanes for lane in range(type.lanes)]
