@@ -54,10 +54,14 @@ class Problem:
     """Rounds of the outermost reduction."""
     round_bytes: int
     """What one such round reads of a panel that is one vector wide."""
+    wide: bool = False
+    """Whether a panel may be one vector wider than usual."""
 
 
 _ROUND_BYTES = 28 << 10
 """A piece of a panel that stays in the first-level cache (32 KiB) while all pixels use it."""
+_FEW_PIXELS = 64
+"""So few pixels leave a panel's next piece little time to arrive: there pieces are half as long."""
 _PANEL_BYTES = 64 << 10
 """A whole panel that is read from the second-level cache without loss."""
 _PIXELS = 256
@@ -70,10 +74,11 @@ def choose(problem: Problem, target: Target) -> Tiling:
     Three vectors (two with 16 registers) need the fewest loads for a multiplication that fit a panel's piece into
     the first-level cache. A long reduction is cut so that the piece stays there.
     """
-    vectors = min(3 if target.registers >= 32 else 2, problem.blocks)
+    vectors = min((3 if target.registers >= 32 else 2) + problem.wide, problem.blocks)
     rows = min(tile_rows(target, vectors), 12)
     panel = vectors * problem.round_bytes * problem.depth
-    pieces = -(-problem.depth // max(1, _ROUND_BYTES // (vectors * problem.round_bytes)))
+    piece = _ROUND_BYTES if problem.height * problem.width > _FEW_PIXELS else _ROUND_BYTES // 2
+    pieces = -(-problem.depth // max(1, piece // (vectors * problem.round_bytes)))
     k_block = -(-problem.depth // pieces) if panel > _PANEL_BYTES else 0
     row_block = _row_block(problem.height, max(1, _PIXELS // problem.width))
     return Tiling(rows, vectors, row_block, k_block, prefetch_right=True, prefetch_left=True)

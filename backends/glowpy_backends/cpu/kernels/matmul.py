@@ -23,6 +23,10 @@ _STREAMS = 4
 """Places that a matrix is read at in turn: a processor's prefetchers follow several streams better than one."""
 _STREAMED_ROWS = 4
 """Up to so many rows the right operand's way from memory takes longer than the arithmetic."""
+_FEW_ROWS = 64
+"""Up to so many rows a wider panel, which comes from memory in longer pieces, is worth a lower register tile."""
+_SHORT_DEPTH = 96
+"""Up to so long a sum a wider panel fits the first-level cache, and passes over the left operand less often."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,10 @@ def tiling_of(spec: MatMul, target: Target) -> Tiling:
         blocks=blocks,
         depth=-(-spec.depth // lanes),
         round_bytes=lanes * lanes * spec.result.kind.nbytes,
+        wide=spec.rows <= _FEW_ROWS or spec.depth <= _SHORT_DEPTH,
     )
     tiling = choose(problem, target)
-    return tiling if spec.constant else replace(tiling, prefetch_right=False)
+    return replace(tiling, prefetch_right=spec.constant, prefetch_left=spec.rows > _FEW_ROWS)
 
 
 def _streams(spec: MatMul) -> bool:
