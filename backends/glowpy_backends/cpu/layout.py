@@ -61,11 +61,11 @@ class ChooseLayout:
     def _pack_conv(self, node: Node, b: Builder) -> Value | None:
         """conv(x, w, bias) = unpack(packed_conv(pack(x), packed w, packed bias))"""
         match node:
-            case Node(op=Conv() as conv, inputs=(image, Constant(data=weights), *bias)) if image.type.rank == 4:
-                pass
+            case Node(op=Conv() as conv, inputs=(image, kernels, *bias)) if image.type.rank == 4:
+                weights = known(kernels)
             case _:
                 return None
-        if image.type.kind is not Kind.F32:
+        if weights is None or image.type.kind is not Kind.F32:
             return None
         lanes = self.target.lanes(4)
         results, _, height, width = weights.shape
@@ -93,8 +93,9 @@ class ChooseLayout:
     def _pack_matmul(self, node: Node, b: Builder) -> Value | None:
         """matmul(x, w) = packed_matmul(x, packed w)"""
         match node:
-            case Node(op=MatMul(), inputs=(lhs, Constant(data=matrix, type=type))) if type.kind is Kind.F32:
-                if matrix.ndim != 2 or not matrix.size or not lhs.type.count:
+            case Node(op=MatMul(), inputs=(lhs, Value(type=type) as rhs)) if type.kind is Kind.F32 and type.rank == 2:
+                matrix = known(rhs)
+                if matrix is None or not matrix.size or not lhs.type.count:
                     return None
                 op, weights = pack_matrix(matrix, lhs.type, node.output.type, self.target)
                 return b.add(op, lhs, b.constant(weights, f"{node.inputs[1].name}.packed"))
@@ -122,8 +123,6 @@ def conv_of_row(node: Node, b: Builder) -> Value | None:
             row = b.add(Reshape((batch, channels, 1, width)), image)
             results, depth, taps = weights.type.extents
             kernel = b.add(Reshape((results, depth, 1, taps)), weights)
-            if isinstance(weights, Constant):
-                kernel = b.constant(weights.data.reshape(results, depth, 1, taps), weights.name)
             wide = Conv(
                 (1, *conv.strides), (0, *conv.before), (0, *conv.after), (1, *conv.dilations), conv.groups
             )
@@ -157,11 +156,24 @@ def pack_of_unpack(node: Node, b: Builder) -> Value | None:
 
 def pack_of_constant(node: Node, b: Builder) -> Value | None:
     """pack(constant) = constant"""
-    match node:
-        case Node(op=Pack(lanes=lanes), inputs=(Constant(data=data),)):
+    data = known(node.inputs[0]) if node.inputs else None
+    if data is None:
+        return None
+    match node.op:
+        case Pack(lanes=lanes):
             return b.constant(np.ascontiguousarray(pack(data, lanes)), node.inputs[0].name)
-        case Node(op=Reshape(shape=shape), inputs=(Constant(data=data),)):
-            return b.constant(data.reshape(TensorType.of(data).with_shape(*shape).extents), node.inputs[0].name)
+        case Reshape():
+            return b.constant(data.reshape(node.output.type.extents), node.inputs[0].name)
+    return None
+
+
+def known(value: Value) -> Array | None:
+    """The elements of a constant or of a splat."""
+    match value:
+        case Constant(data=data):
+            return data
+        case Value(type=type, producer=Node(op=Splat(value=number))) if isinstance(number, int | float):
+            return np.broadcast_to(np.asarray(number, type.kind.dtype), type.extents)
     return None
 
 
