@@ -24,7 +24,8 @@ _STREAMS = 4
 _STREAMED_ROWS = 4
 """Up to so many rows the right operand's way from memory takes longer than the arithmetic."""
 _FEW_ROWS = 64
-"""Up to so many rows a wider panel, which comes from memory in longer pieces, is worth a lower register tile."""
+"""Up to so many rows a wider panel, which comes from memory in longer pieces, is worth a lower register tile, and
+packing costs more than it saves."""
 _SHORT_DEPTH = 96
 """Up to so long a sum a wider panel fits the first-level cache, and passes over the left operand less often."""
 
@@ -133,12 +134,12 @@ def pack_weights(right: NDArray[Any], spec: MatMul, tiling: Tiling, target: Targ
 def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     """The kernel; its operands are the result, left, right (packed if constant), and those of the epilogue.
 
-    A right operand whose rows are contiguous is read in place; any other is packed panel by panel.
+    For few rows, a right operand whose own rows are contiguous is read in place; any other is packed, panel by panel.
     """
     lanes = target.lanes(spec.result.kind.nbytes)
     blocks = -(-spec.columns // lanes)
     packer = _Packer(spec, lanes)
-    in_place = not spec.constant and spec.right.strides[-1] == 1
+    in_place = not spec.constant and spec.right.strides[-1] == 1 and spec.rows <= _FEW_ROWS
     if spec.constant:
         right_image = _packed_strides(spec, blocks * lanes * spec.depth)
         right_block = spec.depth * lanes
@@ -261,6 +262,7 @@ class _Packer:
             square(whole, self.spec.depth - whole)
 
     def _gather(self, b: Builder, source: Ssa, target: Ssa, columns: int, step: int) -> None:
+        """Rows are contiguous, or nothing is."""
         right = self.spec.right
 
         def line(k: Index, _: list[Ssa]) -> None:
