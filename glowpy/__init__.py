@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glowpy import errors
     from glowpy.api import compile, load
-    from glowpy.compiler import Options
+    from glowpy.options import Options
     from glowpy.feeds import TensorSpec
     from glowpy.model import Model
     from glowpy.session import InferenceSession
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 _HOME = {
     "InferenceSession": "glowpy.session",
     "Model": "glowpy.model",
-    "Options": "glowpy.compiler",
+    "Options": "glowpy.options",
     "TensorSpec": "glowpy.feeds",
     "compile": "glowpy.api",
     "load": "glowpy.api",

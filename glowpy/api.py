@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glowpy.artifact import read_artifact
-from glowpy.compiler import Options, compile_graph
+from glowpy.feeds import Shapes
 from glowpy.model import Model
-from glowpy.source import Shapes, Source, open_source
+from glowpy.model_cache import ModelCache
+from glowpy.options import Options
 from glowpy.specialise import Specialisation, Specialisations
 from glowpy_backends.base import BackendOptions
 from glowpy_ir.graph import Graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from glowpy.source import Source
 
 
 def compile(
@@ -49,11 +52,21 @@ def compile(
     cache = None if cache_dir is None else Path(cache_dir)
     options = Options(backend, threads, target, exact, flush_denormals, cache)
     fixed = {name: np.asarray(value) for name, value in (values or {}).items()}
-    return from_source(open_source(model, dims or {}, shapes or {}, fixed), options)
+    known = ModelCache.of(model, options, dims or {}, shapes or {}, fixed)
+    if known is not None and (kept := known.load()) is not None:
+        return kept
+    from glowpy.source import open_source  # with onnx, which takes longer to import than a known model to load
+
+    source = open_source(model, dims or {}, shapes or {}, fixed)
+    compiled = from_source(source, options)
+    if known is not None and source.is_static and source.is_whole:
+        known.keep(compiled)
+    return compiled
 
 
 def from_source(source: Source, options: Options) -> Model:
     """The model of a source that is read already."""
+    from glowpy.compiler import compile_graph
 
     def build(shapes: Shapes) -> Specialisation:
         return Specialisation.of(compile_graph(source.graph_for(shapes), options))

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from glowpy.feeds import TensorSpec
+from glowpy.feeds import Shapes, TensorSpec
 from glowpy.files import writing_folder
 from glowpy.program.memory import BufferPlan, MemoryPlan
-from glowpy.source import Shapes
 from glowpy.specialise import Specialisation
 from glowpy_backends.base import BackendOptions, backend_class
 from glowpy_ir.errors import GlowError, UsageError
@@ -45,22 +44,34 @@ def write_artifact(
     if not programs:
         raise UsageError("nothing is compiled yet: run the model once, or bind its open dimensions when compiling")
     with writing_folder(folder, MANIFEST) as partial:
-        listed = []
-        for number, (shapes, program) in enumerate(programs.items()):
-            place = partial / str(number)
-            place.mkdir()
-            program.executable.save(place)
-            memory = asdict(program.memory)
-            listed.append({"folder": place.name, "inputs": program.inputs, "shapes": shapes, "memory": memory})
-        manifest = {
-            "format": FORMAT,
-            "name": name,
-            "backend": backend,
-            "inputs": _texts(inputs),
-            "outputs": _texts(outputs),
-            "programs": listed,
-        }
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        fill_artifact(partial, name, backend, inputs, outputs, programs)
+
+
+def fill_artifact(
+    folder: Path,
+    name: str,
+    backend: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    programs: Mapping[Shapes, Specialisation],
+) -> None:
+    """The same, into an empty folder that appears to others only when it is full."""
+    listed = []
+    for number, (shapes, program) in enumerate(programs.items()):
+        place = folder / str(number)
+        place.mkdir()
+        program.executable.save(place)
+        memory = asdict(program.memory)
+        listed.append({"folder": place.name, "inputs": program.inputs, "shapes": shapes, "memory": memory})
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "backend": backend,
+        "inputs": _texts(inputs),
+        "outputs": _texts(outputs),
+        "programs": listed,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
 def read_artifact(folder: Path, options: BackendOptions) -> Artifact:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from glowpy.options import Options
 from glowpy.pipeline import Trace, optimize
 from glowpy.program.memory import MemoryPlan
 from glowpy.program.pipeline import build_program
-from glowpy_backends.base import Backend, BackendOptions, Executable, backend_class
+from glowpy_backends.base import Executable, backend_class
 from glowpy_ir.graph import Graph
 from glowpy_ir.program import Program
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose when compiling; see ``BackendOptions`` for what it means."""
-
-    backend: str = "cpu"
-    threads: int | None = None
-    target: str | None = None
-    exact: bool = False
-    flush_denormals: bool = False
-    cache: Path | None = None
-
-    def make_backend(self) -> Backend:
-        """The backend with these options; UsageError or Unsupported if there is none."""
-        options = BackendOptions(self.threads, self.target, self.exact, self.flush_denormals, self.cache)
-        return backend_class(self.backend)(options)
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ def compile_graph(graph: Graph, options: Options, trace: Trace | None = None) ->
 
     Raises Unsupported, or Findings, for what the backend cannot compile.
     """
-    backend = options.make_backend()
+    backend = backend_class(options.backend)(options.for_backend())
     trace = trace or Trace()
     optimize(graph, backend.keeps, backend.passes(), trace, backend.fuses)
     program, memory = build_program(graph, backend, trace)

@@ -15,6 +15,10 @@ from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType, kind_of
 
 
+Shapes = tuple[tuple[int, ...], ...]
+"""The shape of each input, in the model's order."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """The name and the type of an input or an output."""

@@ -6,14 +6,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from glowpy.compiler import Compiled
+from glowpy.feeds import Shapes
 from glowpy.program.memory import MemoryPlan
-from glowpy.source import Shapes
 from glowpy_backends.base import Executable
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array
+
+if TYPE_CHECKING:
+    from glowpy.compiler import Compiled
 
 LIMIT = 16
 """How many programs one model keeps."""

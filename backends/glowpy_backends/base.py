@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from glowpy_ir.errors import Unsupported, UsageError
 from glowpy_ir.literals import CORE, Vocabulary
@@ -56,6 +56,8 @@ class Backend:
     """
 
     name: str
+    saves: ClassVar[bool] = False
+    """Whether its executables can be saved and loaded again."""
     vocabulary: Vocabulary = CORE
     """The classes that may stand in the text of its graphs and programs."""
 

@@ -61,9 +61,10 @@ def run(options: argparse.Namespace) -> int:
     facts |= _compiled_facts(compiled) | {"seconds": {"import": progress.seconds["import"]} | trace.seconds}
     if options.output:
         model.save(options.output)
-    if not options.quiet or options.json:
-        with progress.phase("run"):
-            facts["inference"] = _trial(model, options.seed)
+    if options.quiet and not options.json:
+        return 0
+    with progress.phase("run"):
+        facts["inference"] = _trial(model, options.seed)
     if options.json:
         show_json(facts)
     note(options, _text(facts, options))

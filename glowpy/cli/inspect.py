@@ -14,17 +14,16 @@ from glowpy.cli.opening import read_source
 from glowpy.cli.report import show_json
 from glowpy.cli.table import plural, render
 from glowpy.feeds import bind_open
-from glowpy.onnx.files import open_model
 from glowpy.onnx.inputs import free_inputs
 from glowpy.onnx.weights import kind_of_code
-from glowpy.source import locate
+from glowpy.source import read_model
 from glowpy_ir.errors import Findings, GlowError, UsageError
 
 
 def run(options: argparse.Namespace) -> int:
     """Say what the file declares, count what it holds, and import it to find all problems at once."""
 
-    file = open_model(locate(options.model))
+    file = read_model(options.model)
     problems, code = _problems(options)
     facts = _facts(file.proto) | {"problems": problems}
     if options.json:
@@ -121,8 +120,7 @@ def _text(name: str, facts: dict[str, Any]) -> str:
     lines = [
         f"{name}: {plural(facts['nodes'], 'node')}, {facts['parameters']:,} parameters in {facts['weights']} tensors",
         f"  operator sets {opsets}; IR version {facts['ir_version']}; made by {facts['producer'] or 'unknown'}",
-        render([("input", *item) for item in facts["inputs"].items()], indent="  "),
-        render([("output", *item) for item in facts["outputs"].items()], indent="  "),
+        render([(what[:-1], *item) for what in ("inputs", "outputs") for item in facts[what].items()], indent="  "),
         render([(str(count), name) for name, count in facts["operators"].items()], ("nodes", "operator"), "  "),
     ]
     if facts["problems"]:

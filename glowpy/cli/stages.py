@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from glowpy.compiler import Compiled, Options, compile_graph
+from glowpy.compiler import Compiled, compile_graph
+from glowpy.options import Options
 from glowpy.files import writing_folder
 from glowpy.pipeline import Trace, optimize
 from glowpy_ir.dot import to_dot

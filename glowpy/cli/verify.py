@@ -13,9 +13,9 @@ from glowpy.cli.options import ORACLES
 from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
 from glowpy.cli.tensors import read_inputs
-from glowpy.compiler import Options
+from glowpy.options import Options
 from glowpy.feeds import bind_open, check_feeds, random_feeds
-from glowpy.source import locate
+from glowpy.source import for_others
 from glowpy_ir.errors import Unsupported, UsageError
 from glowpy_ir.types import Array
 
@@ -58,7 +58,7 @@ def _onnxruntime(model: str, feeds: Mapping[str, Array]) -> list[Array]:
     settings.log_severity_level = 4
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(locate(model), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(for_others(model), settings, providers=["CPUExecutionProvider"])
         return list(session.run(None, dict(feeds)))
     except Exception as error:  # its own exceptions have no common root
         raise Unsupported(f"ONNX Runtime cannot run the model: {error}") from None

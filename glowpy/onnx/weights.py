@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import GraphProto, ModelProto, TensorProto
 
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.types import Array, Kind
@@ -38,6 +38,9 @@ KINDS: Mapping[int, Kind] = {
 }
 """The element kinds by ONNX's numbers for them."""
 
+MOST_DIMENSIONS = 32
+"""NumPy's limit is 64, and some operators split each dimension in two."""
+
 BITS: Mapping[Kind, int] = {Kind.I4: 4, Kind.U4: 4}
 """How many bits an element takes in a file, where that is not its size in memory."""
 
@@ -66,6 +69,8 @@ class Weights:
         """
         kind = kind_of_code(tensor.data_type)
         shape = tuple(tensor.dims)
+        if len(shape) > MOST_DIMENSIONS:
+            raise Unsupported(f"a tensor has {len(shape)} dimensions; at most {MOST_DIMENSIONS} are supported")
         if any(extent < 0 for extent in shape):
             raise BadModel(f"a tensor cannot have dimensions {list(shape)}")
         if tensor.HasField("segment"):
@@ -105,9 +110,15 @@ class Weights:
         if path not in self._files:
             if not path.is_file():
                 raise BadModel(f"external data file '{location}' is missing")
-            empty = path.stat().st_size == 0
-            self._files[path] = np.empty(0, np.uint8) if empty else np.memmap(path, np.uint8, "r")
+            self._files[path] = _mapped(path)
         return self._files[path]
+
+
+def _mapped(path: Path) -> Array:
+    try:
+        return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    except (OSError, ValueError) as error:
+        raise BadModel(f"external data file '{path.name}' cannot be mapped: {error}") from None
 
 
 def byte_count(kind: Kind, shape: tuple[int, ...]) -> int:
@@ -187,3 +198,16 @@ def _texts(items: Sequence[bytes]) -> Array:
     except UnicodeDecodeError:
         raise BadModel("the tensor has entries that are no UTF-8 text") from None
     return texts
+
+
+def has_external_data(model: ModelProto) -> bool:
+    """Whether some tensor of the model lies in another file."""
+
+    def external(graph: GraphProto) -> bool:
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        tensors = [*graph.initializer, *(a.t for a in attributes if a.HasField("t"))]
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
+            return True
+        return any(external(a.g) for a in attributes if a.HasField("g"))
+
+    return external(model.graph)

@@ -34,6 +34,7 @@ class Cpu(Backend):
     """Native code for this machine's CPU, or for another instruction set of it."""
 
     name = "cpu"
+    saves = True
     vocabulary: Vocabulary = {**CORE, **{cls.__name__: cls for cls in OPERATORS}}
 
     def __init__(self, options: BackendOptions) -> None:
