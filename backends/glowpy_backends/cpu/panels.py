@@ -81,6 +81,8 @@ class Product:
     """Panels do not cross a multiple of this many blocks; 0 for no such limit."""
     panel_left: Callable[[Builder, Index], Index] = lambda b, block: 0
     """Where, besides, the panel that begins at an output block begins to read the left operand."""
+    panel_depth: Callable[[Builder, Index, int], Index] | None = None
+    """How many rounds of the outermost reduction the panel at a block, so many blocks wide, needs; None for all."""
     pack: Callable[[Builder, Ssa, Panels, Ssa], None] | None = None
     """Writes the panel at a pointer into the scratch (the last argument), from where it is then read, interleaved."""
     packed_bytes: int = 0
@@ -166,13 +168,16 @@ class _Emitter:
             right = call.scratch
         sums = b.gep(call.scratch, self.packed_bytes // element.element_bytes, element)
         first = b.mul(row_block, self.tiling.row_block)
+        plan = self._plan(kind)
+        if product.panel_depth is not None:
+            plan = plan.cut(product.panel_depth(b, block, kind.vectors))
 
         def rows(count: Index) -> None:
             def tile_at(y: Index, x: Index) -> Tile:
                 return output.tile((*image, block, b.add(first, y), x, 0))
 
             top = b.gep(left, b.mul(first, product.left_row), element)
-            sweep(b, self._plan(kind), self.tiling, top, right, count, tile_at, sums)
+            sweep(b, plan, self.tiling, top, right, count, tile_at, sums)
 
         self._rows(b, row_block, rows)
 

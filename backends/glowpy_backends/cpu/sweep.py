@@ -47,6 +47,12 @@ class Sweep:
     """Elements from this panel to what is needed after it."""
     packed: bool = True
 
+    def cut(self, depth: Index) -> Sweep:
+        """The same sweep with ``depth`` rounds of the outermost reduction, in one pass."""
+        first, *others = self.nests
+        outermost, *inner = first.reductions
+        return replace(self, nests=(replace(first, reductions=(replace(outermost, extent=depth), *inner)), *others))
+
     def counts(self) -> list[int]:
         """How many lanes of each vector exist."""
         return [self.type.lanes] * (self.vectors - 1) + [self.tail]
@@ -108,7 +114,6 @@ def sweep(
     first, *others = plan.nests
     outermost = first.reductions[0]
     depth = outermost.extent
-    assert isinstance(depth, int)
 
     def run(
         site: _TileSite, sums: list[Ssa], nests: Sequence[Nest], weights: Ssa, inputs: Index, ahead: int
@@ -120,7 +125,7 @@ def sweep(
             sums = accumulate(b, site.tile, origin, panel, sums, nest.reductions, tiling.unroll, streams)
         return sums
 
-    if not 0 < tiling.k_block < depth:
+    if not isinstance(depth, int) or not 0 < tiling.k_block < depth:
         tiles(lambda site: site.finish(run(site, site.start(), plan.nests, right, 0, plan.following)))
         return
 

@@ -25,7 +25,8 @@ class Convolution:
     """``result[n, o, y, x] = Σ weights[o, c, i, j] * image[n, c, y*s + i*d - pad, x*s + j*d - pad]``
 
     ``image`` is a view ``[N, C/b, H, W, b]`` of channel blocks, or ``[N, C, H, W]`` if the channels are too few to
-    be blocked; ``result`` is a view ``[N, O/b, OH, OW, b]``. The caller keeps a halo of zeros around each plane of
+    be blocked; ``result`` is a view ``[N, O/b, OH, OW, b]``. If the channels are in ``parts``, each of these begins at a
+    block of its own; those of a convolution with groups are its groups, or 1. The caller keeps a halo of zeros around each plane of
     the image (see :func:`halo`), so that reading over the edge needs no test. The lanes of the result beyond
     ``out_channels`` get the epilogue of 0; those of the image beyond ``in_channels`` are not read, except in
     grouped convolutions whose groups are not whole blocks, where they must be finite.
@@ -42,6 +43,7 @@ class Convolution:
     """At the top and at the left; those at the bottom and right follow from the result's shape."""
     groups: int = 1
     epilogue: Epilogue = field(default_factory=Epilogue)
+    parts: int = 1
 
     @property
     def lanes(self) -> int:
@@ -56,6 +58,14 @@ class Convolution:
     @property
     def out_blocks(self) -> int:
         return self.result.shape[1]
+
+    @property
+    def has_whole_groups(self) -> bool:
+        """Whether each group begins at a block of its own."""
+        apart = (
+            self.in_channels // self.groups % self.in_lanes == 0 and self.out_channels // self.groups % self.lanes == 0
+        )
+        return self.groups in (1, self.parts) or apart
 
 
 def halo(spec: Convolution) -> tuple[int, int, int, int]:
@@ -74,8 +84,8 @@ def halo(spec: Convolution) -> tuple[int, int, int, int]:
 class _Window:
     """Which input channels the panels of a convolution read: ``channels`` of them, from a block on.
 
-    If groups are whole blocks, a panel reads just its group. Otherwise it reads a window that covers the groups of
-    its channels, of one size for all panels; the weights are zero for what lies in between.
+    If groups are whole blocks, a panel reads just its group. Otherwise it reads the blocks that cover the groups of
+    its channels, ``channels`` at most (planar images: just as many); the weights are zero for what lies in between.
     """
 
     spec: Convolution
@@ -85,7 +95,7 @@ class _Window:
     @classmethod
     def of(cls, spec: Convolution, vectors: int) -> _Window:
         group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
-        if spec.groups == 1 or (group_in % spec.in_lanes == 0 and group_out % spec.lanes == 0):
+        if spec.has_whole_groups:
             return cls(spec, True, group_in)
         blocks = 0
         for block, width in _panels(spec, spec.out_blocks, vectors):
@@ -105,16 +115,18 @@ class _Window:
         spec = self.spec
         if spec.groups == 1:
             return 0
-        group = b.div(b.mul(block, spec.lanes), spec.out_channels // spec.groups)
-        first = b.div(b.mul(group, spec.in_channels // spec.groups), spec.in_lanes)
-        return first if self.whole else b.smaller(first, self._last)
+        group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
+        if self.whole:
+            return b.mul(b.div(block, self.group_blocks), -(-group_in // spec.in_lanes))
+        group = b.div(b.mul(block, spec.lanes), group_out)
+        return b.smaller(b.div(b.mul(group, group_in), spec.in_lanes), self._last)
 
     def first_channel(self, block: int) -> int:
-        """The same while packing, as a channel."""
+        """The same while packing, as a channel; for groups that share blocks."""
         spec = self.spec
         group = block * spec.lanes // (spec.out_channels // spec.groups)
         first = group * (spec.in_channels // spec.groups) // spec.in_lanes
-        return (first if self.whole else min(first, self._last)) * spec.in_lanes
+        return min(first, self._last) * spec.in_lanes
 
     @property
     def _last(self) -> int:
@@ -139,15 +151,19 @@ def pack_weights(weights: NDArray[Any], spec: Convolution, tiling: Tiling) -> ND
     group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
     parts: list[NDArray[Any]] = []
     for block, width in _panels(spec, window.group_blocks, tiling.vectors):
-        first = window.first_channel(block)
         panel = np.zeros((width * spec.lanes, window.channels, *spec.kernel), weights.dtype)
         for group in range(spec.groups):
-            start = max(block * spec.lanes, group * group_out)
-            stop = min((block + width) * spec.lanes, (group + 1) * group_out)
-            if start < stop:
-                channel = group * group_in - first
-                rows = slice(start - block * spec.lanes, stop - block * spec.lanes)
-                panel[rows, channel : channel + group_in] = weights[start:stop]
+            # The first channels of the panel and of the group, counted through the lanes.
+            if window.whole:
+                start, channel = group * window.group_blocks * spec.lanes, 0
+            else:
+                start, channel = group * group_out, group * group_in - window.first_channel(block)
+            first = max(block * spec.lanes, start)
+            stop = min((block + width) * spec.lanes, start + group_out)
+            if first < stop:
+                rows = slice(first - block * spec.lanes, stop - block * spec.lanes)
+                known = weights[group * group_out :][first - start : stop - start]
+                panel[rows, channel : channel + group_in] = known
         lanes = spec.in_lanes if spec.in_lanes > 1 else window.channels
         whole = window.channels - window.channels % lanes
         blocked = panel[:, :whole].reshape(panel.shape[0], -1, lanes, *spec.kernel)
@@ -156,11 +172,20 @@ def pack_weights(weights: NDArray[Any], spec: Convolution, tiling: Tiling) -> ND
     return np.concatenate(parts)
 
 
+def suits_parts(spec: Convolution) -> bool:
+    """Whether a convolution whose groups share blocks is done faster if each begins at a block of its own."""
+    if spec.has_whole_groups:
+        return False
+    group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
+    apart = spec.groups * -(-group_out // spec.lanes) * group_in
+    return 5 * apart < 4 * spec.out_blocks * _Window.of(spec, 1).channels
+
+
 def tiling_of(spec: Convolution, target: Target) -> Tiling:
     """The tiling that the shape and the target suggest."""
     _, _, height, width, _ = spec.result.shape
     group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
-    if not _Window.of(spec, 1).whole:
+    if not spec.has_whole_groups:
         return Tiling(min(tile_rows(target, 1), 12), 1, min(height, 8))
     taps = spec.kernel[0] * spec.kernel[1]
     deep = group_in if spec.in_lanes == 1 else spec.in_lanes
@@ -190,6 +215,7 @@ def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
         right_block=window.channels * spec.kernel[0] * spec.kernel[1] * spec.lanes,
         group_blocks=window.group_blocks,
         panel_left=lambda b, block: b.mul(window.first_block(b, block), per_block),
+        panel_depth=None if window.whole or spec.in_lanes == 1 else window.count,
         tail=spec.lanes,
     )
     return product_kernel("convolution", product, tiling, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glowpy_backends.cpu.builder import I1, Builder, Index, Ssa, constant, index, zero
 from glowpy_backends.cpu.epilogue import load_vector
+from glowpy_backends.cpu.exponentials import power
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -52,13 +53,23 @@ def lrn(op: Lrn, result: View, image: View, target: Target) -> Kernel:
             for d in range(1, above + 1):
                 total = b.op("fadd", total, b.shuffle(squares, after, range(d, lanes + d)))
             scale = b.fma(total, constant(op.alpha / op.size, type), constant(op.bias, type))
-            normal = b.op("fdiv", value, b.intrinsic("pow", scale, constant(op.beta, type)))
+            normal = b.op("fdiv", value, _to_the(b, scale, op.beta))
             row = b.add(b.mul(y, result.strides[2]), b.mul(x, result.strides[3]))
             b.store(normal, b.gep(target_pointer, b.add(out, row), result.element))
 
         b.loop(0, height, 1, lambda y, _: b.loop(0, width, 1, lambda x, _: pixel(y, x)) and None)
 
     return define_kernel("lrn", target, 2, batch * blocks, 0, unit)
+
+
+def _to_the(b: Builder, x: Ssa, exponent: float) -> Ssa:
+    """``x ** exponent`` for positive ``x``; square roots serve the customary 0.5 and 0.75."""
+    root = b.intrinsic("sqrt", x)
+    if exponent == 0.5:
+        return root
+    if exponent == 0.75:
+        return b.op("fmul", root, b.intrinsic("sqrt", root))
+    return power(b, x, constant(exponent, x.type))
 
 
 def _exists(b: Builder, block: Index, step: int, blocks: int) -> Ssa:
