@@ -41,7 +41,7 @@ class OnnxRuntime:
         options.log_severity_level = 3
         for name, extent in case.dims.items():
             options.add_free_dimension_override_by_name(name, extent)
-        session = onnxruntime.InferenceSession(case.path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(case.model, options, providers=["CPUExecutionProvider"])
         feeds = dict(case.feeds)
         return lambda: list(session.run(None, feeds))
 
@@ -58,7 +58,7 @@ class OpenVino:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(case.path)
+        model = core.read_model(case.model)
         names = [_port_name(port, case.feeds) for port in model.inputs]
         if any(port.partial_shape.is_dynamic for port in model.inputs):
             model.reshape({port: case.feeds[name].shape for port, name in zip(model.inputs, names, strict=True)})
@@ -99,7 +99,7 @@ class Glowpy:
     def prepare(self, case: Case, threads: int) -> Run:
         import glowpy
 
-        model = glowpy.compile(case.path, backend=self.backend, threads=threads, shapes=case.shapes)
+        model = glowpy.compile(case.model, backend=self.backend, threads=threads, shapes=case.shapes)
         feeds = dict(case.feeds)
         return lambda: model.run(None, feeds)
 

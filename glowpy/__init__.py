@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glowpy import errors
     from glowpy.api import compile, load
-    from glowpy.options import Options
     from glowpy.feeds import TensorSpec
     from glowpy.model import Model
+    from glowpy.options import Options
     from glowpy.session import InferenceSession
 
 __all__ = ["InferenceSession", "Model", "Options", "TensorSpec", "__version__", "compile", "errors", "load"]

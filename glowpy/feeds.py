@@ -14,7 +14,6 @@ from glowpy_ir.dims import bind, symbols
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType, kind_of
 
-
 Shapes = tuple[tuple[int, ...], ...]
 """The shape of each input, in the model's order."""
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from glowpy.artifact import fill_artifact, read_artifact
+from glowpy.artifact import read_artifact
 from glowpy.model import Model
 from glowpy.options import Options
 from glowpy.specialise import Specialisations

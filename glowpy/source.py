@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glowpy.feeds import TensorSpec, bind_open
+from glowpy.feeds import Shapes, TensorSpec, bind_open
 from glowpy.onnx.files import ModelFile, open_model
 from glowpy.onnx.inputs import Bindings, declared_shape, free_inputs, symbol_name
 from glowpy.onnx.model import import_model
-from glowpy.onnx.weights import kind_of_code
+from glowpy.onnx.weights import has_external_data, kind_of_code
+from glowpy.shipped import shipped_model
 from glowpy_ir.dims import Dim, symbol
 from glowpy_ir.errors import UsageError
 from glowpy_ir.graph import Builder, Graph, Value
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 SCHEME = "onnx:"
-"""``onnx:resnet50`` names a network that lies in the installed onnx package: real graphs, with made-up weights."""
-
-Shapes = tuple[tuple[int, ...], ...]
-"""The shape of each input, in the model's order."""
+"""``onnx:resnet50`` names a network that the installed onnx package brings; see ``shipped``."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,8 @@ class Source:
     outputs: tuple[TensorSpec, ...]
     graph_for: Callable[[Shapes], Graph]
     """A new graph of the model for inputs of these shapes."""
+    is_whole: bool
+    """Whether all that it consists of lies in its file."""
 
     @property
     def is_static(self) -> bool:
@@ -61,7 +60,7 @@ def open_source(
     """
     if isinstance(model, Graph):
         return _graph_source(model, {*dims, *shapes, *values})
-    file = open_model(locate(model) if isinstance(model, str | os.PathLike) else model)
+    file = read_model(model)
     bindings = Bindings.of(file.proto.graph, dims, shapes, values)
     brought = [value for value in free_inputs(file.proto.graph) if value.name not in values]
     inputs = tuple(TensorSpec(value.name, bindings.type_of(value)) for value in brought)
@@ -70,7 +69,8 @@ def open_source(
         bound = {spec.name: shape for spec, shape in zip(inputs, given, strict=True)}
         return import_model(file, dims, bound, values)
 
-    return Source(file.name, inputs, _outputs(file, inputs, bindings, graph_for), graph_for)
+    outputs = _outputs(file, inputs, bindings, graph_for)
+    return Source(file.name, inputs, outputs, graph_for, not has_external_data(file.proto))
 
 
 def _outputs(
@@ -105,35 +105,26 @@ def _graph_source(graph: Graph, bound: Collection[str]) -> Source:
         )
     inputs = tuple(TensorSpec(value.name, value.type) for value in graph.inputs)
     outputs = tuple(TensorSpec(name, value.type) for name, value in zip(graph.output_names, graph.outputs, strict=True))
-    return Source(graph.name, inputs, outputs, lambda _: copy_graph(graph))
+    return Source(graph.name, inputs, outputs, lambda _: copy_graph(graph), False)
 
 
-def locate(model: str | os.PathLike[str]) -> Path:
-    """The file of a model that is given by its path or as ``onnx:NAME``; UsageError if there is none."""
-    text = os.fspath(model)
-    if text.startswith(SCHEME):
-        return _shipped(text.removeprefix(SCHEME))
-    path = Path(text)
-    if not path.exists():
-        raise UsageError(f"{text}: no such file")
-    if path.is_dir():
-        raise UsageError(f"{text} is a directory; expected an ONNX file")
-    return path
+def read_model(model: str | os.PathLike[str] | bytes | ModelProto) -> ModelFile:
+    """A model given by its path, as ``onnx:NAME``, by its bytes or as an object; UsageError if there is none."""
+    if isinstance(model, str) and model.startswith(SCHEME):
+        return ModelFile(shipped_model(model.removeprefix(SCHEME)), model, None)
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        if not path.exists():
+            raise UsageError(f"{path}: no such file")
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory; expected an ONNX file")
+        return open_model(path)
+    return open_model(model)
 
 
-def shipped_models() -> dict[str, Path]:
-    """The networks in the onnx package, by the name that ``onnx:`` takes."""
-    spec = find_spec("onnx")  # finds the package without importing it
-    folders = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
-    files = (file for folder in folders for file in Path(folder, "backend/test/data/light").glob("light_*.onnx"))
-    return {file.stem.removeprefix("light_"): file for file in sorted(files)}
-
-
-def _shipped(name: str) -> Path:
-    models = shipped_models()
-    if name not in models:
-        raise UsageError(f"no model {SCHEME}{name}; the onnx package brings: {', '.join(models) or 'none'}")
-    return models[name]
+def for_others(model: str) -> str | bytes:
+    """A model that is given by its path or as ``onnx:NAME``, as other engines read it."""
+    return shipped_model(model.removeprefix(SCHEME)).SerializeToString() if model.startswith(SCHEME) else model
 
 
 def copy_graph(graph: Graph) -> Graph:

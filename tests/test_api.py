@@ -194,7 +194,7 @@ def test_bad_models_are_told(tmp_path: Path) -> None:
         glowpy.compile(tmp_path / "page.onnx")
     with pytest.raises(UsageError, match="no such file"):
         glowpy.compile(tmp_path / "nothing.onnx")
-    with pytest.raises(UsageError, match=r"no model onnx:nothing; the onnx package brings: .*squeezenet"):
+    with pytest.raises(UsageError, match=r"the onnx package brings no model 'nothing'; it has: .*squeezenet"):
         glowpy.compile("onnx:nothing")
     with pytest.raises(UsageError, match="no backend 'abacus'; installed: cpu, interpreter"):
         glowpy.compile(linear(), backend="abacus")

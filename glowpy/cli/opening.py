@@ -8,8 +8,8 @@ from pathlib import Path
 from glowpy.api import from_source, load
 from glowpy.cli.progress import Progress
 from glowpy.cli.tensors import read_named
-from glowpy.options import Options
 from glowpy.model import Model
+from glowpy.options import Options
 from glowpy.source import Source, open_source
 
 

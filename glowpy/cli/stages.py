@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glowpy.compiler import Compiled, compile_graph
-from glowpy.options import Options
 from glowpy.files import writing_folder
+from glowpy.options import Options
 from glowpy.pipeline import Trace, optimize
 from glowpy_ir.dot import to_dot
 from glowpy_ir.errors import UsageError

@@ -13,8 +13,8 @@ from glowpy.cli.options import ORACLES
 from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
 from glowpy.cli.tensors import read_inputs
-from glowpy.options import Options
 from glowpy.feeds import bind_open, check_feeds, random_feeds
+from glowpy.options import Options
 from glowpy.source import for_others
 from glowpy_ir.errors import Unsupported, UsageError
 from glowpy_ir.types import Array
