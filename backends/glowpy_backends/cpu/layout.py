@@ -31,8 +31,10 @@ from glowpy_ir.ops.movement import Concat, Reshape
 from glowpy_ir.ops.normalization import Lrn
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import Reduction
+from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.rewrite import Replacement, Rule, rewrite
 from glowpy_ir.types import Array, Kind, TensorType
+
 
 @dataclass(frozen=True)
 class ChooseLayout:
@@ -55,6 +57,7 @@ class ChooseLayout:
             elementwise_of_unpack,
             concat_of_unpack,
             reduction_of_unpack,
+            resampling_of_unpack,
         )
         return rewrite(graph, rules)
 
@@ -274,6 +277,20 @@ def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
             return None
     reduced = b.add(Unpack(type.extents[1]), b.add(replace(op, keepdims=True), x))
     return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
+
+
+def resampling_of_unpack(node: Node, b: Builder) -> Value | None:
+    """op(unpack(x)) along height or width = unpack(op(x)), for what makes an image larger or smaller"""
+    x = unpacked(node.inputs[0]) if node.inputs else None
+    if x is None or x.type.rank != 5:
+        return None
+    channels = node.inputs[0].type.extents[1]
+    match node.op:
+        case Resample(axis=axis) if axis >= 2:
+            return b.add(Unpack(channels), b.add(node.op, x, *node.inputs[1:]))
+        case Repeat(factors=factors) if factors[:2] == (1, 1):
+            return b.add(Unpack(channels), b.add(Repeat((*factors, 1)), x))
+    return None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from glowpy_backends.cpu.blocked import Blocked
 from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.kernels import copy, elementwise, fill, lrn, matmul, pooling, reduction
+from glowpy_backends.cpu.kernels import copy, elementwise, fill, lrn, matmul, pooling, reduction, resample
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
-from glowpy_ir.op import Op, Primitive
+from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.linear import MatMul
@@ -22,6 +22,7 @@ from glowpy_ir.ops.movement import Copy
 from glowpy_ir.ops.normalization import Lrn
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
+from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
 
@@ -29,7 +30,7 @@ from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 class Site:
     """An operator at work: how its operands lie, what happens to its result, and what machine it runs on."""
 
-    op: Primitive
+    op: Op
     results: tuple[View, ...]
     operands: tuple[View, ...]
     epilogue: Epilogue
@@ -66,7 +67,7 @@ def select_kernel(instruction: Instruction, target: Target) -> Kernel:
     return _emitter(op.head)(Site(op.head, results, inputs[: op.arity], Epilogue(extras, body), target))
 
 
-def _emitter(op: Primitive) -> Select:
+def _emitter(op: Op) -> Select:
     if isinstance(op, Blocked):
         return BLOCKED[type(op.op)]
     return KERNELS[type(op)]
@@ -136,6 +137,20 @@ def reduce(site: Site) -> Kernel:
     return reduction.reduction(site.op, site.results[0], site.operands[0], site.epilogue, site.target)
 
 
+def resampled(site: Site) -> Kernel:
+    """Weighted sums of a few elements along an axis."""
+    assert isinstance(site.op, Resample)
+    operand, *tables = site.operands
+    return resample.resample(site.op.axis, site.results[0], operand, tables, site.target)
+
+
+def repeated(site: Site) -> Kernel:
+    """Each element several times in a row: a copy of the operand looked at as if it had all of them."""
+    assert isinstance(site.op, Repeat)
+    result, operand = resample.apart(site.op.factors, site.results[0], site.operands[0])
+    return copy.copy(result, operand, site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     AveragePool: pool,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
@@ -143,6 +158,8 @@ KERNELS: Mapping[type[Op], Select] = {
     MaxPool: pool,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
+    Repeat: repeated,
+    Resample: resampled,
     ReduceMax: reduce,
     ReduceMin: reduce,
     ReduceProd: reduce,

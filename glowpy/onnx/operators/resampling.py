@@ -18,8 +18,10 @@ from glowpy.onnx.context import NodeContext, Table, positive_axes
 from glowpy_ir.errors import BadModel
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.elementwise import scalar
+from glowpy_ir.ops.functions import Round
 from glowpy_ir.ops.indexing import Gather
 from glowpy_ir.ops.logic import Select
+from glowpy_ir.ops.reduction import cast, wide
 from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.types import Array, TensorType
 
@@ -250,13 +252,14 @@ def _pick(c: NodeContext, axes: Sequence[Axis], places: Sequence[Array]) -> Valu
 
 
 def _weigh(c: NodeContext, axes: Sequence[Axis], places: Sequence[Array], filter: Filter) -> Value:
-    """A weighted sum of the elements around each place, along one axis after the other."""
-    numbers, tables = [], []
-    for axis, x in sorted(zip(axes, places, strict=True), key=lambda entry: entry[0].number):
+    """A weighted sum of the elements around each place, along one axis after the other: those that shrink first."""
+    kind = c.type(0).kind
+    result = wide(c.b, c.input(0))
+    for axis, x in sorted(zip(axes, places, strict=True), key=lambda entry: entry[0].scale):
         if axis.extent != axis.count or not np.array_equal(x, np.arange(axis.count)):
-            numbers.append(axis.number)
-            tables += [c.constant(table) for table in filter.table(axis, x)]
-    return c.b.add(Resample(tuple(numbers)), c.input(0), *tables) if numbers else c.input(0)
+            tables = [c.constant(table) for table in filter.table(axis, x)]
+            result = c.b.add(Resample(axis.number), result, *tables)
+    return cast(c.b, c.b.add(Round(), result) if kind.is_integer else result, kind)
 
 
 def _extrapolate(

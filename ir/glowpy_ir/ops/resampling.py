@@ -6,66 +6,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glowpy_ir.dims import Dim
 from glowpy_ir.errors import TypeMismatch
-from glowpy_ir.op import Composite, Emitter, Primitive, T
-from glowpy_ir.ops.elementwise import NUMBERS, require_kind
-from glowpy_ir.ops.movement import Expand, Reshape
+from glowpy_ir.op import Primitive
+from glowpy_ir.ops.elementwise import require_kind
 from glowpy_ir.types import Array, Kind, TensorType
 
 
 @dataclass(frozen=True)
-class Repeat(Composite):
+class Repeat(Primitive):
     """Each element of dimension ``d`` stands ``factors[d]`` times in a row."""
 
     factors: tuple[int, ...]
 
-    def expand(self, e: Emitter[T], input: T) -> T:
-        shape = e.type_of(input).shape
-        if len(self.factors) != len(shape) or min(self.factors, default=1) < 1:
-            raise TypeMismatch(f"{e.type_of(input)} needs a positive factor for each dimension, not {self.factors}")
-        apart: list[Dim] = []
-        wide: list[Dim] = []
-        for dim, factor in zip(shape, self.factors, strict=True):
-            apart += [dim, 1] if factor > 1 else [dim]
-            wide += [dim, factor] if factor > 1 else [dim]
-        repeated = e.add(Expand(tuple(wide)), e.add(Reshape(tuple(apart)), input))
-        whole = tuple(dim * factor for dim, factor in zip(shape, self.factors, strict=True))
-        return e.add(Reshape(whole), repeated)
+    def infer(self, input: TensorType) -> TensorType:
+        if len(self.factors) != input.rank or min(self.factors, default=1) < 1:
+            raise TypeMismatch(f"{input} needs a positive factor for each dimension, not {self.factors}")
+        return input.with_shape(*(dim * factor for dim, factor in zip(input.shape, self.factors, strict=True)))
+
+    def evaluate(self, input: Array) -> Array:
+        for axis, factor in enumerate(self.factors):
+            input = np.repeat(input, factor, axis)
+        return input
 
 
 @dataclass(frozen=True)
 class Resample(Primitive):
-    """``result[…, o, …] = Σ_t weights[o, t] * input[…, indices[o, t], …]`` along each of ``axes``, one after the other.
+    """``result[…, o, …] = Σ_t weights[o, t] * input[…, indices[o, t], …]`` along ``axis``.
 
-    ``tables`` are, for each axis, ``indices [extent, taps]`` (i32) and ``weights [extent, taps]`` (f32). The sums are
-    rounded once for each axis, in f32 at least; integers are rounded to the nearest, even of two, at the end, and kept
-    within what their kind can hold.
+    ``indices [count, taps]`` is i32, ``weights [count, taps]`` is f32, ``input`` f32 or f64.
     """
 
-    axes: tuple[int, ...]
+    axis: int
 
-    def infer(self, input: TensorType, *tables: TensorType) -> TensorType:
-        require_kind("Resample", input.kind, NUMBERS)
-        if list(self.axes) != sorted({*self.axes} & {*range(input.rank)}) or len(tables) != 2 * len(self.axes):
-            raise TypeMismatch(f"axes {self.axes} of {input} must exist, ascend and have two tables each")
-        shape = list(input.shape)
-        for axis, indices, weights in zip(self.axes, tables[::2], tables[1::2], strict=True):
-            kinds, shapes = (indices.kind, weights.kind), (indices.shape, weights.shape)
-            if kinds != (Kind.I32, Kind.F32) or shapes[0] != shapes[1] or indices.rank != 2:
-                raise TypeMismatch(f"the tables of axis {axis} must be i32 and f32 [extent,taps]: {indices}, {weights}")
-            shape[axis] = indices.shape[0]
-        return input.with_shape(*shape)
+    def infer(self, input: TensorType, indices: TensorType, weights: TensorType) -> TensorType:
+        require_kind("Resample", input.kind, frozenset({Kind.F32, Kind.F64}))
+        if not 0 <= self.axis < input.rank:
+            raise TypeMismatch(f"Resample: {input} has no axis {self.axis}")
+        kinds, shapes = (indices.kind, weights.kind), (indices.shape, weights.shape)
+        if kinds != (Kind.I32, Kind.F32) or shapes[0] != shapes[1] or indices.rank != 2:
+            raise TypeMismatch(f"Resample takes tables i32 and f32 [count, taps], not {indices} and {weights}")
+        return input.with_shape(*input.shape[: self.axis], indices.shape[0], *input.shape[self.axis + 1 :])
 
-    def evaluate(self, input: Array, *tables: Array) -> Array:
-        result = input if input.dtype == np.float64 else input.astype(np.float32)
-        for axis, indices, weights in zip(self.axes, tables[::2], tables[1::2], strict=True):
-            tail = (1,) * (input.ndim - axis - 1)
-            source = result
-            result = np.zeros((*source.shape[:axis], len(indices), *source.shape[axis + 1 :]), source.dtype)
-            for tap, weight in zip(indices.T, weights.T, strict=True):
-                result += np.take(source, tap, axis) * weight.reshape(-1, *tail)
-        kind = TensorType.of(input).kind
-        if kind.is_integer:
-            result = np.asarray(np.clip(np.rint(result), *kind.limits))
-        return result.astype(input.dtype)
+    def evaluate(self, input: Array, indices: Array, weights: Array) -> Array:
+        tail = (1,) * (input.ndim - self.axis - 1)
+        result = np.zeros((*input.shape[: self.axis], len(indices), *input.shape[self.axis + 1 :]), input.dtype)
+        for places, factors in zip(indices.T, weights.T, strict=True):
+            result += np.take(input, places, self.axis) * factors.reshape(-1, *tail)
+        return result
