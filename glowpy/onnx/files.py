@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto
 
 from glowpy_ir.errors import BadModel
 
@@ -32,6 +32,7 @@ def open_model(source: str | os.PathLike[str] | bytes | ModelProto | ModelFile) 
     if isinstance(source, ModelFile):
         return source
     if isinstance(source, ModelProto):
+        check_names(source.graph)
         return ModelFile(source, source.graph.name or "model", None)
     if isinstance(source, bytes):
         return ModelFile(_parse(memoryview(source), "model"), "model", None)
@@ -73,7 +74,22 @@ def _parse(data: memoryview, name: str) -> ModelProto:
         raise BadModel(f"{name} {_explain(data)}") from None
     if not proto.HasField("graph"):
         raise BadModel(f"{name} is no ONNX model: it has no graph")
+    check_names(proto.graph)
     return proto
+
+
+def check_names(graph: GraphProto) -> None:
+    """BadModel if a name is no UTF-8 text, in which case protobuf gives its bytes."""
+    names: list[object] = [graph.name]
+    names += (item.name for item in (*graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        names += (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            names.append(attribute.name)
+            if attribute.HasField("g"):
+                check_names(attribute.g)
+    if bad := next((name for name in names if not isinstance(name, str)), None):
+        raise BadModel(f"the name {bad!r} in the model is no UTF-8 text")
 
 
 def _starts(*magics: bytes) -> Callable[[bytes], bool]:

@@ -15,7 +15,7 @@ from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Concat
-from glowpy_ir.types import Kind, TensorType
+from glowpy_ir.types import Array, Kind, TensorType
 
 LIMIT = 1 << 16
 """What has more elements is left to the compiler's own constant folding."""
@@ -49,41 +49,36 @@ class FoldingBuilder(Builder):
 
     def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
         """As any builder; but constants if all ``inputs`` are known and small."""
+        known = [value for value in inputs if isinstance(value, Constant)]
         try:
-            given = [value.type for value in inputs]
-            types = infer(op, *given)
-            known = [value for value in inputs if isinstance(value, Constant)]
-            if len(known) == len(inputs) and not _is_open(op) and _is_small(types) and _is_small(given):
-                return self._compute(op, known, types, names)
+            if len(known) == len(inputs) and not _is_open(op):
+                arrays = _compute(op, known)
+                if arrays is not None:
+                    stems = (*names, *(op.name.lower() for _ in arrays[len(names) :]))
+                    return tuple(self.constant(array, stem) for array, stem in zip(arrays, stems, strict=True))
+            elif _is_open(op) or any(value in self._tracked for value in inputs):
+                return self._follow(op, inputs, names)
         except GlowError as error:
             raise error.at(self.origin) from None
-        dims = self._follow(op, inputs, types)
-        if dims is not None and all_known(dims):
-            stem = names[0] if names else op.name.lower()
-            return (self.constant(dims.astype(types[0].kind.dtype), stem),)
-        if dims is not None and dims.size == 1 and not isinstance(op, Splat):
-            op, inputs = Splat(dims.item(), types[0].kind, types[0].shape), ()
+        return super().add_all(op, *inputs, names=names)
+
+    def _follow(self, op: Op, inputs: tuple[Value, ...], names: Sequence[str]) -> tuple[Value, ...]:
+        """Add an operator that works on dimensions; if its result is one dimension, that one in its place."""
+        dims = self._dims_made(op, inputs)
+        if dims is None:
+            return super().add_all(op, *inputs, names=names)
+        (type,) = infer(op, *(value.type for value in inputs))
+        if all_known(dims):
+            return (self.constant(dims.astype(type.kind.dtype), names[0] if names else op.name.lower()),)
+        if dims.size == 1:
+            op, inputs = Splat(dims.item(), type.kind, type.shape), ()
         results = super().add_all(op, *inputs, names=names)
-        if dims is not None:
-            self._tracked[results[0]] = dims
+        self._tracked[results[0]] = dims
         return results
 
-    def _compute(
-        self, op: Op, inputs: Sequence[Constant], types: Sequence[TensorType], names: Sequence[str]
-    ) -> tuple[Value, ...]:
-        try:
-            with np.errstate(all="ignore"):
-                arrays = apply(op, *(value.data for value in inputs))
-        except (ArithmeticError, IndexError, ValueError, TypeError) as error:
-            operands = ", ".join(str(value.type) for value in inputs)
-            raise BadModel(f"{op.name} of constants {operands} cannot be computed: {error}") from None
-        stems = (*names, *(op.name.lower() for _ in types[len(names) :]))
-        return tuple(self.constant(np.asarray(a), stem) for a, stem in zip(arrays, stems, strict=True))
-
-    def _follow(self, op: Op, inputs: Sequence[Value], types: Sequence[TensorType]) -> DimArray | None:
-        if len(types) != 1 or not (_is_open(op) or any(value in self._tracked for value in inputs)):
-            return None
-        if not types[0].is_static or types[0].count > TRACKED_LIMIT:
+    def _dims_made(self, op: Op, inputs: Sequence[Value]) -> DimArray | None:
+        types = infer(op, *(value.type for value in inputs))
+        if len(types) != 1 or not types[0].is_static or types[0].count > TRACKED_LIMIT:
             return None
         operands = [array for value in inputs if (array := self._as_dims(value)) is not None]
         return apply_to_dims(op, *operands) if len(operands) == len(inputs) else None
@@ -99,6 +94,19 @@ class FoldingBuilder(Builder):
 def _is_open(op: Op) -> bool:
     """Whether an operator makes a number that has no value yet."""
     return isinstance(op, Splat) and isinstance(op.value, Expr)
+
+
+def _compute(op: Op, inputs: Sequence[Constant]) -> tuple[Array, ...] | None:
+    """The results of ``op``; None if they or the operands are large."""
+    given = [value.type for value in inputs]
+    if not (_is_small(given) and _is_small(infer(op, *given))):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            return tuple(np.asarray(array) for array in apply(op, *(value.data for value in inputs)))
+    except (ArithmeticError, IndexError, ValueError, TypeError) as error:
+        operands = ", ".join(map(str, given))
+        raise BadModel(f"{op.name} of constants {operands} cannot be computed: {error}") from None
 
 
 def _is_small(types: Sequence[TensorType]) -> bool:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
 from onnx.defs import OpSchema
 
 from glowpy.onnx.weights import KINDS
-from glowpy_ir.errors import Unsupported
+from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.types import TensorType
 
 Key = tuple[str, str, str]
 """Domain, name and overload of a function."""
 
 MOST_NODES = 200_000
-"""A model that has more nodes than this after all functions stand in place is refused."""
+MOST_DEPTH = 50
+"""What is larger or deeper, once all functions stand in place of their calls, is refused."""
 
 _CODES = {kind: code for code, kind in KINDS.items()}
 
@@ -34,35 +35,51 @@ def domain_of(domain: str) -> str:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How much a call of a function becomes."""
+
+    nodes: int
+    depth: int
+
+
+@dataclass(frozen=True)
 class Functions:
     """The functions of a model."""
 
     by_key: Mapping[Key, FunctionProto]
 
-    def check_size(self, graph: GraphProto) -> None:
-        """Unsupported if functions call themselves, or if the model is too large with all of them in place."""
-        sizes: dict[Key, int] = {}
-        for key in self.by_key:
-            self._measure(key, sizes)
-        total = sum(sizes.get(key_of(node), 1) for node in _all_nodes(graph.node))
-        if total > MOST_NODES:
-            raise Unsupported(f"the model has {total} nodes with its functions in place; at most {MOST_NODES}")
+    @classmethod
+    def of(cls, model: ModelProto) -> Self:
+        """All functions; BadModel if two are the same, Unsupported if they nest without end or become too large."""
+        functions = cls({key_of(function): function for function in model.functions})
+        if len(functions.by_key) < len(model.functions):
+            raise BadModel("two functions have the same domain, name and overload")
+        extents: dict[Key, Extent] = {}
+        for key in functions.by_key:
+            functions._measure(key, extents)
+        leaf = Extent(1, 0)
+        calls = [extents.get(key_of(node), leaf) for node in _all_nodes(model.graph.node)]
+        nodes, depth = sum(call.nodes for call in calls), max((call.depth for call in calls), default=0)
+        if nodes > MOST_NODES or depth > MOST_DEPTH:
+            raise Unsupported(f"functions become {nodes} nodes, {depth} deep; at most {MOST_NODES}, {MOST_DEPTH} deep")
+        return functions
 
-    def _measure(self, start: Key, sizes: dict[Key, int]) -> None:
-        """Fill in how many nodes a call of ``start`` becomes; without recursion, since calls may nest deeply."""
+    def _measure(self, start: Key, extents: dict[Key, Extent]) -> None:
+        """Fill in the extent of ``start`` and of all that it calls; without recursion, since calls may nest deeply."""
         open_calls: list[Key] = [start]
         while open_calls:
             key = open_calls[-1]
             calls = [key_of(node) for node in _all_nodes(self.by_key[key].node)]
-            waiting = [call for call in calls if call in self.by_key and call not in sizes]
-            if not waiting:
-                sizes[key] = 1 + sum(sizes.get(call, 1) for call in calls)
+            waiting = next((call for call in calls if call in self.by_key and call not in extents), None)
+            if waiting is None:
+                inner = [extents.get(call, Extent(1, 0)) for call in calls]
+                extents[key] = Extent(1 + sum(e.nodes for e in inner), 1 + max((e.depth for e in inner), default=0))
                 open_calls.pop()
-            elif waiting[0] in open_calls:
-                cycle = [*open_calls[open_calls.index(waiting[0]) :], waiting[0]]
+            elif waiting in open_calls:
+                cycle = [*open_calls[open_calls.index(waiting) :], waiting]
                 raise Unsupported(f"functions call themselves: {' -> '.join(name for _, name, _ in cycle)}")
             else:
-                open_calls.append(waiting[0])
+                open_calls.append(waiting)
 
 
 def _all_nodes(nodes: Iterable[NodeProto]) -> Iterable[NodeProto]:
@@ -78,6 +95,11 @@ def _all_nodes(nodes: Iterable[NodeProto]) -> Iterable[NodeProto]:
 def body_of(function: FunctionProto, given: Iterable[AttributeProto]) -> list[NodeProto]:
     """The function's nodes with the attributes of a call put in; one that has no value is left out."""
     attributes = {attribute.name: attribute for attribute in (*function.attribute_proto, *given)}
+    declared = {*function.attribute, *(attribute.name for attribute in function.attribute_proto)}
+    for node in _all_nodes(function.node):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name and attribute.ref_attr_name not in declared:
+                raise BadModel(f"function {function.name} has no attribute '{attribute.ref_attr_name}'")
     return [_with_attributes(node, attributes) for node in function.node]
 
 

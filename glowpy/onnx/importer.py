@@ -11,12 +11,13 @@ from enum import Enum
 from onnx import FunctionProto, GraphProto, NodeProto
 
 from glowpy.onnx.attributes import Attributes
-from glowpy.onnx.context import Loader, NodeContext, Table
+from glowpy.onnx.context import Loader, NodeContext
 from glowpy.onnx.folding import FoldingBuilder
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
+from glowpy.onnx.operators import Rows
 from glowpy.onnx.order import in_order, label
 from glowpy.onnx.signatures import find_signature, similar_names
-from glowpy.onnx.weights import Weights
+from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.types import TensorType
@@ -57,7 +58,7 @@ class Importer:
 
     source: str
     builder: FoldingBuilder
-    tables: Mapping[str, Table]
+    tables: Mapping[str, Rows]
     functions: Functions
     weights: Weights
     findings: list[GlowError] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Importer:
     def report(self, error: GlowError, name: str, what: str) -> None:
         """Note what is wrong with a node, an input or a weight."""
         if len(self.findings) < MOST_FINDINGS:
-            self.findings.append(error.at(Origin(self.source, name, what)))
+            self.findings.append(error.at(Origin(self.source, short(name), short(what))))
         elif len(self.findings) == MOST_FINDINGS:
             self.findings.append(BadModel("and more"))
 
@@ -175,13 +176,13 @@ class Importer:
         raise self._unknown(domain, node.op_type, opset, signature is not None)
 
     def _loader(self, domain: str, op: str, opset: int) -> Loader | None:
-        rows = [since for name, since in self.tables.get(domain, {}) if name == op and since <= opset]
-        return self.tables[domain][op, max(rows)] if rows else None
+        rows = self.tables.get(domain, {}).get(op, ())
+        return next((loader for since, loader in rows if since <= opset), None)
 
     def _load(
         self, loader: Loader, node: NodeProto, operands: tuple[Value | None, ...], place: Place, opset: int
     ) -> Sequence[Value]:
-        origin = Origin(self.source, place.prefix + label(node), node.op_type)
+        origin = Origin(self.source, short(place.prefix + label(node)), node.op_type)
         context = NodeContext(
             self.builder.at(origin),
             operands,
@@ -207,9 +208,8 @@ class Importer:
 
     def _unknown(self, domain: str, op: str, opset: int, standard: bool) -> GlowError:
         where = f"domain '{domain or 'ai.onnx'}', version {opset}"
-        versions = [since for name, since in self.tables.get(domain, {}) if name == op]
-        if versions:
-            return Unsupported(f"operator {op} is supported from version {min(versions)} on, not in {where}")
+        if rows := self.tables.get(domain, {}).get(op):
+            return Unsupported(f"operator {op} is supported from version {rows[-1][0]} on, not in {where}")
         if standard or domain not in self.tables:
             return Unsupported(f"operator {op} is not supported ({where})")
         hint = "".join(f"; is {name} meant?" for name in similar_names(domain, op))
@@ -247,9 +247,20 @@ def clean_name(name: str) -> str:
     return re.sub(r"[^\w.:/+\-#]", "_", name) or "_"
 
 
+def short(name: str) -> str:
+    """``name`` as one can read it in a message: hostile models have names of megabytes, or with line breaks."""
+    return name.encode("unicode_escape").decode() if len(name) <= 120 else f"{short(name[:110])}…"
+
+
 def _check_size(type: TensorType) -> None:
+    if type.rank > MOST_DIMENSIONS:
+        raise Unsupported(f"a tensor has {type.rank} dimensions; at most {MOST_DIMENSIONS} are supported")
     if type.is_static and type.nbytes > MOST_BYTES:
         raise Unsupported(f"{type} takes more than {MOST_BYTES >> 30} GiB")
+
+
+def _limited(text: str) -> str:
+    return text if len(text) <= 600 else f"{text[:300]} … {text[-200:]}"
 
 
 def _own(scope: Scope) -> Mapping[str, Value | Hole]:
@@ -260,7 +271,7 @@ def _with_operands(error: GlowError, types: str) -> GlowError:
     """The same error, told with the types of the node's operands."""
     if isinstance(error, Skip) or (error.origin is None and not error.args):
         return error
-    told = type(error)(f"{error.args[0]} (operands: {types or 'none'})")
+    told = type(error)(f"{_limited(error.args[0])} (operands: {_limited(types) or 'none'})")
     told.origin = error.origin
     told.__cause__ = error.__cause__
     return told

@@ -9,7 +9,7 @@ from onnx import IR_VERSION, GraphProto, ModelProto
 
 from glowpy.onnx.files import ModelFile, open_model
 from glowpy.onnx.folding import FoldingBuilder
-from glowpy.onnx.functions import Functions, domain_of, key_of
+from glowpy.onnx.functions import Functions, domain_of
 from glowpy.onnx.importer import Hole, Importer, Place, Skip, clean_name
 from glowpy.onnx.inputs import Bindings, contradicts, free_inputs
 from glowpy.onnx.operators import tables
@@ -39,10 +39,9 @@ def import_model(
     file = open_model(source)
     model = file.proto
     bindings = Bindings.of(model.graph, dims or {}, shapes or {}, values or {})
-    functions = Functions({key_of(function): function for function in model.functions})
     try:
         opsets = _opsets(model)
-        functions.check_size(model.graph)
+        functions = Functions.of(model)
     except GlowError as error:
         raise Findings(f"{file.name} cannot be imported:", [error]) from None
     graph = Graph(clean_name(model.graph.name) if model.graph.name else "main")
@@ -94,14 +93,15 @@ def _add_inputs(proto: GraphProto, importer: Importer, place: Place, bindings: B
 
 
 def _add_outputs(proto: GraphProto, importer: Importer, place: Place) -> None:
-    graph = importer.builder.graph
+    graph, names = importer.builder.graph, set[str]()
     if not proto.output:
         importer.report(BadModel("the model has no outputs"), proto.name, "graph")
     for output in proto.output:
         try:
             value = importer.value(place, output.name)
-            if output.name in graph.output_names:
+            if output.name in names:
                 raise BadModel("two outputs have this name")
+            names.add(output.name)
             if contradicts(output, value.type):
                 raise TypeMismatch(f"the model declares another type than {value.type}")
             graph.set_output(output.name, value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from glowpy.onnx.context import Loader, Table
+from glowpy.onnx.context import Loader
 from glowpy.onnx.operators import (
     activation,
     constant,
@@ -43,12 +43,19 @@ CONTRIBUTED: tuple[ModuleType, ...] = ()
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
 
-def tables() -> Mapping[str, Table]:
+Rows = Mapping[str, Sequence[tuple[int, Loader]]]
+"""The versions of each operator that have a loader of their own, the newest first."""
+
+
+def tables() -> Mapping[str, Rows]:
     """All loaders, by domain; the standard's own domain is the empty text."""
-    merged: dict[str, dict[tuple[str, int], Loader]] = {"": {}}
+    merged: dict[str, dict[str, list[tuple[int, Loader]]]] = {}
     for family in (*STANDARD, *CONTRIBUTED):
         table = merged.setdefault(getattr(family, "DOMAIN", ""), {})
-        if twice := table.keys() & family.LOADERS.keys():
-            raise ValueError(f"{family.__name__} repeats {sorted(twice)}")
-        table |= family.LOADERS
+        for (name, since), loader in family.LOADERS.items():
+            rows = table.setdefault(name, [])
+            if any(since == other for other, _ in rows):
+                raise ValueError(f"{family.__name__} repeats {name} {since}")
+            rows.append((since, loader))
+            rows.sort(key=lambda row: -row[0])
     return merged
