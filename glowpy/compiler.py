@@ -8,7 +8,7 @@ from glowpy.options import Options
 from glowpy.pipeline import Trace, optimize
 from glowpy.program.memory import MemoryPlan
 from glowpy.program.pipeline import build_program
-from glowpy_backends.base import Executable, backend_class
+from glowpy_backends.base import Backend, Executable, backend_class
 from glowpy_ir.graph import Graph
 from glowpy_ir.program import Program
 
@@ -23,14 +23,20 @@ class Compiled:
     executable: Executable
 
 
+def lower_graph(graph: Graph, options: Options, trace: Trace) -> Backend:
+    """Optimise a graph and lower it in place for a backend, which is the answer."""
+    backend = backend_class(options.backend)(options.for_backend())
+    optimize(graph, backend.keeps, backend.passes(), trace, backend.fuses)
+    return backend
+
+
 def compile_graph(graph: Graph, options: Options, trace: Trace | None = None) -> Compiled:
     """Code for a graph whose dimensions are all known; the graph is optimised and lowered in place.
 
     Raises Unsupported, or Findings, for what the backend cannot compile.
     """
-    backend = backend_class(options.backend)(options.for_backend())
     trace = trace or Trace()
-    optimize(graph, backend.keeps, backend.passes(), trace, backend.fuses)
+    backend = lower_graph(graph, options, trace)
     program, memory = build_program(graph, backend, trace)
     with trace.timed("code generation"):
         executable = backend.compile(program)

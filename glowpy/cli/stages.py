@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from glowpy.compiler import Compiled, compile_graph
+from glowpy.compiler import Compiled, compile_graph, lower_graph
 from glowpy.files import writing_folder
 from glowpy.options import Options
-from glowpy.pipeline import Trace, optimize
+from glowpy.pipeline import Trace
 from glowpy_ir.dot import to_dot
 from glowpy_ir.errors import UsageError
 from glowpy_ir.graph import Graph
@@ -53,8 +53,7 @@ def dump(graph: Graph, folder: Path, options: Options, trace: Trace) -> Compiled
 
 
 def _lowered(graph: Graph, options: Options, trace: Trace) -> Graph:
-    backend = options.make_backend()
-    optimize(graph, backend.keeps, backend.passes(), trace, backend.fuses)
+    lower_graph(graph, options, trace)
     return graph
 
 
