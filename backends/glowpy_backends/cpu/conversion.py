@@ -1,0 +1,75 @@
+"""Vectors of one element kind from another, as the operator Cast has it.
+
+In registers, bools are masks, and 16-bit floats are f32.
+"""
+
+from __future__ import annotations
+
+from glowpy_backends.cpu.arithmetic import absolute, bits
+from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Builder, Ssa, Type, zero
+from glowpy_backends.cpu.halves import round_to_half
+from glowpy_ir.errors import Unsupported
+from glowpy_ir.types import Kind
+
+REGISTERS: dict[Kind, Type] = {
+    Kind.BOOL: I1,
+    Kind.F64: F64,
+    **dict.fromkeys((Kind.F32, Kind.F16, Kind.BF16), F32),
+    **dict.fromkeys((Kind.I8, Kind.U8), I8),
+    **dict.fromkeys((Kind.I16, Kind.U16), I16),
+    **dict.fromkeys((Kind.I32, Kind.U32), I32),
+    **dict.fromkeys((Kind.I64, Kind.U64), I64),
+}
+"""The type of an element in a register, for all kinds that vectors are computed with."""
+
+
+def convert(b: Builder, x: Ssa, source: Kind, to: Kind) -> Ssa:
+    """The elements of ``x``, which are of kind ``source``, as elements of kind ``to``; Unsupported for other kinds.
+
+    Floats become integers by rounding toward zero; out of range, they become the nearest number in it; NaN, zero.
+    """
+    for kind in (source, to):
+        if kind not in REGISTERS:
+            raise Unsupported(f"native code does not convert {source.value} to {to.value}; use --backend=interpreter")
+    type = x.type.with_element(REGISTERS[to])
+    if source is to:
+        return x
+    if to is Kind.BOOL:
+        return b.compare("une" if x.type.is_float else "ne", x, zero(x.type))
+    if to in _HALVES:
+        single = _odd_f32(b, x) if source is Kind.F64 else convert(b, x, source, Kind.F32)
+        return round_to_half(b, single, _HALVES[to])
+    if source is Kind.BOOL:
+        return b.cast("uitofp" if type.is_float else "zext", x, type)
+    if x.type.is_float and type.is_float:
+        return b.cast("fptrunc" if type.scalar == F32 and source is Kind.F64 else "fpext", x, type)
+    if x.type.is_float:
+        return _saturate(b, x, type, to.is_signed)
+    if type.is_float:
+        return b.cast("sitofp" if source.is_signed else "uitofp", x, type)
+    if x.type.element_bytes > type.element_bytes:
+        return b.cast("trunc", x, type)
+    return b.cast("sext" if source.is_signed else "zext", x, type)
+
+
+_HALVES = {Kind.F16: F16, Kind.BF16: BF16}
+
+
+def _saturate(b: Builder, x: Ssa, type: Type, signed: bool) -> Ssa:
+    name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{type.mangled}.{x.type.mangled}"
+    b.declare(name, type, [x.type])
+    return b.call(name, [x], type)
+
+
+def _odd_f32(b: Builder, x: Ssa) -> Ssa:
+    """An f64 as one of the two f32 around it, of which the last bit is set; or exactly.
+
+    Rounding that to a shorter format gives what rounding the f64 would have given (Boldo and Melquiond, "When double
+    rounding is odd", 2005).
+    """
+    single = b.cast("fptrunc", x, x.type.with_element(F32))
+    back = b.cast("fpext", single, x.type)
+    i = bits(b, single)
+    beyond = b.cast("zext", b.compare("ogt", absolute(b, back), absolute(b, x)), i.type)
+    inexact = b.cast("zext", b.compare("one", back, x), i.type)
+    return b.cast("bitcast", b.op("or", b.op("sub", i, beyond), inexact), single.type)
