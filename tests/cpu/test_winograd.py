@@ -75,8 +75,8 @@ def test_any_cut_of_the_units(calls: int) -> None:
 
 def test_tile_size_follows_the_shape() -> None:
     def size(height: int, kernel: tuple[int, int] = (3, 3), stride: int = 1) -> int | None:
-        view = Operand(np.zeros((1, 4, height, height, 16), np.float32)).view
-        return tile_size(Convolution(view, view, 64, 64, kernel, (stride, stride), pads=(1, 1)))
+        view = Operand(np.zeros((1, 8, height, height, 16), np.float32)).view
+        return tile_size(Convolution(view, view, 128, 128, kernel, (stride, stride), pads=(1, 1)))
 
     assert [size(7), size(14), size(56)] == [None, 2, 4]
     assert size(56, kernel=(5, 5)) is None

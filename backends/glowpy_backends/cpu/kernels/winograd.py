@@ -26,8 +26,9 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling, tile_rows
 from glowpy_backends.cpu.view import View
 
-_TILES = {2: 56, 4: 28}
-"""Tiles that are transformed together for each ``m``: rows enough for the products, few enough for the cache."""
+_TILES = ((1 << 20, 28), (4 << 20, 56), (1 << 60, 84))
+"""Bytes of weights, and how many tiles are then transformed together: few stay in the second-level cache, but every
+block of tiles fetches all weights again."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ class Winograd:
     def block(self) -> tuple[int, int]:
         """Tiles down and across one block of tiles that are transformed together."""
         down, across = self.grid
-        columns = -(-across // -(-across // (2 * _TILES[self.m])))
-        rows = max(1, min(down, _TILES[self.m] // columns))
+        conv = self.convolution
+        size = self.a**2 * conv.in_channels * conv.out_channels * conv.result.kind.nbytes
+        limit = next(tiles for most, tiles in _TILES if size <= most)
+        columns = -(-across // -(-across // (2 * limit)))
+        rows = max(1, min(down, limit // columns))
         return -(-down // -(-down // rows)), columns
 
     @property
@@ -71,9 +75,10 @@ def tile_size(spec: Convolution) -> int | None:
     _, _, height, width, _ = spec.result.shape
     if spec.kernel != (3, 3) or spec.strides != (1, 1) or spec.dilations != (1, 1) or spec.groups != 1:
         return None
-    if spec.in_lanes == 1 or spec.in_channels < 16 or spec.out_channels < 32 or min(height, width) < 13:
+    if spec.in_lanes == 1 or spec.in_channels < 16 or spec.out_channels < 32 or min(height, width) < 10:
         return None
-    return 4 if min(height, width) >= 20 else 2
+    small = spec.in_channels * spec.out_channels <= 64 * 64
+    return 4 if min(height, width) >= (12 if small else 16) else 2
 
 
 def halo(spec: Winograd) -> tuple[int, int, int, int]:
