@@ -82,11 +82,11 @@ def _unless_nan(b: Builder, x: Ssa, otherwise: Ssa) -> Ssa:
     return b.select(b.compare("uno", x, x), x, otherwise)
 
 
-def absolute(b: Builder, x: Ssa) -> Ssa:
+def absolute(b: Builder, x: Ssa, signed: bool = True) -> Ssa:
     """``|x|``; the smallest integer stays as it is."""
     if x.type.is_float:
         return b.intrinsic("fabs", x)
-    return b.select(b.compare("slt", x, zero(x.type)), b.neg(x), x)
+    return b.select(b.compare("slt", x, zero(x.type)), b.neg(x), x) if signed else x
 
 
 def sign(b: Builder, x: Ssa, signed: bool = True) -> Ssa:

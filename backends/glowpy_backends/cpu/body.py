@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glowpy_backends.cpu.builder import F32, I1, Builder, Ssa, Type, constant, zero
+from glowpy_backends.cpu.builder import Builder, Ssa, constant, zero
+from glowpy_backends.cpu.conversion import REGISTERS
+from glowpy_backends.cpu.halves import narrow_half, widen_half
 from glowpy_backends.cpu.scalars import SCALARS
 from glowpy_backends.cpu.view import ELEMENTS
 from glowpy_ir.infer import infer
@@ -34,7 +36,7 @@ class Body:
             arguments = [inside[arg] for arg in step.args]
             operands = tuple(kinds[arg] for arg in step.args)
             if isinstance(step.op, Splat):
-                result, kind = constant(step.op.value, compute_type(step.op.kind).vector(lanes)), step.op.kind
+                result, kind = constant(step.op.value, REGISTERS[step.op.kind].vector(lanes)), step.op.kind
             else:
                 result = SCALARS[type(step.op)](b, step.op, operands, arguments)
                 kind = result_kind(step.op, operands)
@@ -54,20 +56,11 @@ def result_kind(op: Op, kinds: tuple[Kind, ...]) -> Kind:
     return type.kind
 
 
-def compute_type(kind: Kind) -> Type:
-    """The LLVM type of one element in a register."""
-    if kind is Kind.BOOL:
-        return I1
-    if kind in (Kind.F16, Kind.BF16):
-        return F32
-    return ELEMENTS[kind]
-
-
 def _enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
     if kind is Kind.BOOL:
         return b.compare("ne", value, zero(value.type))
     if kind in (Kind.F16, Kind.BF16):
-        return b.cast("fpext", value, value.type.with_element(F32))
+        return widen_half(b, value)
     return value
 
 
@@ -76,7 +69,5 @@ def _leave(b: Builder, kind: Kind, value: Ssa) -> Ssa:
     if kind is Kind.BOOL:
         return b.cast("zext", value, memory)
     if kind in (Kind.F16, Kind.BF16):
-        return b.cast("fptrunc", value, memory)
+        return narrow_half(b, value, memory.scalar)
     return value
-
-
