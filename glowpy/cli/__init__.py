@@ -35,4 +35,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         from glowpy.cli.failure import report
 
-        return report(error, debug=options.verbose > 1 or "GLOWPY_DEBUG" in os.environ)
+        return report(error, verbosity=2 if "GLOWPY_DEBUG" in os.environ else options.verbose)

@@ -1,24 +1,34 @@
-"""Tells the user what went wrong, one line for each finding, and picks the exit code."""
+"""Tells the user what went wrong, one line for each kind of finding, and picks the exit code."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterable
 
 from glowpy_ir.errors import Findings, GlowError, InvalidIR
 
 USAGE, UNSUPPORTED, INTERNAL = 2, 4, 5
+MOST_LINES = 20
+"""How many findings are told; -v tells all."""
 
 
-def report(error: Exception, debug: bool) -> int:
-    """Print ``error`` on the standard error stream, with its traceback if asked for; the answer is the exit code."""
-    if debug:
+def report(error: Exception, verbosity: int) -> int:
+    """Print ``error`` on the standard error stream; the answer is the exit code.
+
+    From verbosity 1 on every finding has its line, from 2 on there is a traceback.
+    """
+    if verbosity > 1:
         traceback.print_exception(error)
     match error:
         case InvalidIR():
             return _internal(error)
         case Findings():
-            _print(str(error))
+            findings = [str(finding) for finding in error.findings] if verbosity else grouped(error.findings)
+            left = len(findings) - MOST_LINES if not verbosity else 0
+            more = [f"and {left} more (-v tells all)"] if left > 0 else []
+            title = str(error).partition("\n")[0]
+            _print("\n  ".join((title, *(findings[:MOST_LINES] if more else findings), *more)))
             return error.code
         case GlowError():
             _print(str(error))
@@ -32,6 +42,19 @@ def report(error: Exception, debug: bool) -> int:
     return _internal(error)
 
 
+def grouped(findings: Iterable[GlowError]) -> list[str]:
+    """The findings as text; what is wrong with several nodes in the same words is told once."""
+    groups: dict[str, list[str]] = {}
+    for finding in findings:
+        place = f"{finding.origin.op} '{finding.origin.node}'" if finding.origin else "model"
+        groups.setdefault(str(finding.args[0]), []).append(place)
+    others = {message: len(places) - 1 for message, places in groups.items()}
+    return [
+        f"{places[0]}{f' and {others[message]} more' if others[message] else ''}: {message}"
+        for message, places in groups.items()
+    ]
+
+
 def _internal(error: Exception) -> int:
     _print(f"internal error: {type(error).__name__}: {error}")
     print("This is a fault of glowpy. Please report it with the model; -vv shows where it happened.", file=sys.stderr)
@@ -39,4 +62,6 @@ def _internal(error: Exception) -> int:
 
 
 def _print(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
+    """Names in models may hold anything; a terminal gets no control characters."""
+    shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+    print(f"error: {shown}", file=sys.stderr)

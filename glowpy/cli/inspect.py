@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
+from glowpy.cli.failure import grouped
 from glowpy.cli.opening import read_source
 from glowpy.cli.report import show_json
 from glowpy.cli.table import plural, render
@@ -44,23 +45,10 @@ def _problems(options: argparse.Namespace) -> tuple[list[str], int]:
         raise
     except Findings as findings:
         told = [str(finding) for finding in findings.findings]
-        return (told if options.verbose else _grouped(findings.findings)), findings.code
+        return (told if options.verbose else grouped(findings.findings)), findings.code
     except GlowError as error:
         return [str(error)], error.exit_code
     return [], 0
-
-
-def _grouped(findings: Iterable[GlowError]) -> list[str]:
-    """What is wrong with several nodes in the same words is told once."""
-    groups: dict[str, list[str]] = {}
-    for finding in findings:
-        place = f"{finding.origin.op} '{finding.origin.node}'" if finding.origin else "model"
-        groups.setdefault(str(finding.args[0]), []).append(place)
-    others = {message: len(places) - 1 for message, places in groups.items()}
-    return [
-        f"{places[0]}{f' and {others[message]} more' if others[message] else ''}: {message}"
-        for message, places in groups.items()
-    ]
 
 
 def _facts(model: ModelProto) -> dict[str, Any]:

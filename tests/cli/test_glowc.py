@@ -203,6 +203,18 @@ def test_internal_errors_ask_for_a_report(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_findings_are_grouped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [helper.make_node("StringNormalizer", ["x"], [f"y\n{i}"]) for i in range(30)]
+    proto = model(nodes, [tensor("x", [2], 8)], [tensor(f"y\n{i}", [None], 8) for i in range(30)])
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    ends_with(4, str(tmp_path / "m.onnx"))
+    err = capsys.readouterr().err
+    assert err.startswith("error: m.onnx cannot be imported:\n  StringNormalizer 'y")
+    assert "and 29 more: operator StringNormalizer is not supported" in err
+    ends_with(4, str(tmp_path / "m.onnx"), "-v")
+    assert capsys.readouterr().err.count("StringNormalizer") >= 30
+
+
 def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     nodes = [helper.make_node("StringNormalizer", ["x"], ["y"])]
     proto = model(nodes, [tensor("x", [2], 8)], [tensor("y", [None], 8)])
