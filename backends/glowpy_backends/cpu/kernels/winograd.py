@@ -77,8 +77,10 @@ def tile_size(spec: Convolution) -> int | None:
         return None
     if spec.in_lanes == 1 or spec.in_channels < 16 or spec.out_channels < 32 or min(height, width) < 10:
         return None
-    small = spec.in_channels * spec.out_channels <= 64 * 64
-    return 4 if min(height, width) >= (12 if small else 16) else 2
+    size = min(height, width)
+    if spec.in_channels > 2 * spec.out_channels:  # few products share the transformed inputs
+        return 4 if size >= 40 else 2 if size >= 16 else None
+    return 4 if size >= (12 if spec.in_channels * spec.out_channels <= 64 * 64 else 16) else 2
 
 
 def halo(spec: Winograd) -> tuple[int, int, int, int]:
