@@ -39,6 +39,7 @@ def optimize(
 def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses | None = None) -> tuple[Pass, ...]:
     """The passes in their order; each has a name of its own."""
     return (
+        Pass("dead", remove_dead_nodes),
         Pass("simplify", simplify),
         Pass("share", share_common_values),
         Pass("lower", Lower(keeps)),
@@ -50,11 +51,12 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
         Pass("fold", fold_constants),
         Pass("last share", share_common_values),
         *([Pass("fuse", Fuse(fuses))] if fuses else []),
-        Pass("dead", remove_dead_nodes),
+        Pass("last dead", remove_dead_nodes),
     )
 
 
 ORDER = (
+    ("dead", "simplify", "what a dead node takes too seems to be used twice, which forbids most rules"),
     ("simplify", "lower", "whole operators tell more than their parts, and less is left to lower"),
     ("share", "lower", "equal composites are found at one look"),
     ("lower", "late simplify", "batch normalisation becomes a product and a sum, which convolutions absorb"),
@@ -64,7 +66,7 @@ ORDER = (
     ("late share", "last simplify", "twins that became one may be the two operands of one operator"),
     ("fold", "last share", "equal weights that a backend packed alike are one"),
     ("last share", "fuse", "a body hides what it computes from a comparison with others"),
-    ("fuse", "dead", "splats that moved into bodies have no uses left"),
+    ("fuse", "last dead", "splats that moved into bodies have no uses left"),
 )
 """Which pass must come before which other, and why."""
 

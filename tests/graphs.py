@@ -12,7 +12,10 @@ from glowpy_ir.types import Array, Kind
 def random_feeds(graph: Graph, seed: int = 0) -> dict[str, Array]:
     """An array for each input: numbers of a few bits, so that arithmetic with them rounds little."""
     rng = np.random.default_rng(seed)
-    return {v.name: (rng.integers(-8, 9, v.type.extents) / scale(v.type.kind)).astype(v.type.kind.dtype) for v in graph.inputs}
+    return {
+        v.name: (rng.integers(-8, 9, v.type.extents) / scale(v.type.kind)).astype(v.type.kind.dtype)
+        for v in graph.inputs
+    }
 
 
 def scale(kind: Kind) -> int:

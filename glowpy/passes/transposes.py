@@ -162,19 +162,35 @@ class Region:
             assert op is not None
             b = Builder(graph, before=node)
             result = b.add(op, *(self._peeled(value, b) for value in node.inputs), name=node.output.name)
-            graph.replace(node.output, b.add(Transpose(self.order), result))
+            for user in list(node.output.users):
+                if isinstance(user.op, Transpose):
+                    order = tuple(self.order[axis] for axis in user.op.order)
+                    graph.replace(user.output, reordered(result, order, Builder(graph, before=user)))
+                    graph.remove(user)
+            if node.output.users or node.output in self.outputs:
+                graph.replace(node.output, b.add(Transpose(self.order), result))
         for node in reversed(nodes):
             _discard(graph, node)
 
     def _peeled(self, value: Value, b: Builder) -> Value:
+        back = inverse(self.order)
         match value.producer:
-            case Node(op=Transpose(order=order), inputs=(x,)) if order == self.order:
-                return x
+            case Node(op=Transpose(order=order), inputs=(x,)):
+                return reordered(x, tuple(order[axis] for axis in back), b)
         if value.type.rank == 0:
             return value
-        if value.type.rank < len(self.order):
-            value = b.add(Reshape(aligned(value.type, len(self.order))), value)
-        return b.add(Transpose(inverse(self.order)), value)
+        if value.type.rank < len(back):
+            value = b.add(Reshape(aligned(value.type, len(back))), value)
+        return reordered(value, back, b)
+
+
+def reordered(value: Value, order: Order, b: Builder) -> Value:
+    """``Transpose(order)`` of ``value``, or something cheaper that is the same."""
+    if order == tuple(range(len(order))):
+        return value
+    if is_reshape(order, value.type):
+        return b.add(Reshape(transposed(value.type, order).shape), value)
+    return b.add(Transpose(order), value)
 
 
 def _cost(order: Order, type: TensorType) -> int:

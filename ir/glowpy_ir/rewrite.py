@@ -24,9 +24,10 @@ class Pass:
 
 
 def rewrite(graph: Graph, rules: tuple[Rule, ...]) -> bool:
-    """Apply the rules, the first that fits, until none fits; what a change touches is looked at again.
+    """Apply the rules, the first that fits, until none fits.
 
-    Nodes that lose their last use are removed. Raises InvalidIR if rules chase each other without end.
+    What takes a value that changed is looked at again, and what takes its results: so far do rules see. Nodes that
+    lose their last use are removed. Raises InvalidIR if rules chase each other without end.
     """
     waiting = deque(graph.nodes)
     queued = set(waiting)
@@ -50,16 +51,16 @@ def rewrite(graph: Graph, rules: tuple[Rule, ...]) -> bool:
             for value in dead.inputs:
                 if value.producer is not None:
                     stack.append(value.producer)
-                    for user in value.users:
-                        enqueue(user)
+                if len(value.users) == 1:  # it has become the only use, which rules may ask for
+                    enqueue(next(iter(value.users)))
 
     while waiting:
         node = waiting.popleft()
         queued.discard(node)
         if node in gone:
             continue
+        builder = Builder(graph, before=node)
         for rule in rules:
-            builder = Builder(graph, before=node)
             replacement = rule(node, builder)
             if replacement is None:
                 continue
@@ -73,10 +74,11 @@ def rewrite(graph: Graph, rules: tuple[Rule, ...]) -> bool:
             for old, value in zip(node.outputs, new, strict=True):
                 for user in old.users:
                     enqueue(user)
+                    for result in user.outputs:
+                        for other in result.users:
+                            enqueue(other)
                 graph.replace(old, value)
                 enqueue(value.producer)
-                for user in value.users:
-                    enqueue(user)
             for added in builder.added:
                 enqueue(added)
             discard(node)
