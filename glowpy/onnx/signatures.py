@@ -73,8 +73,12 @@ def find_signature(domain: str, op: str, opset: int) -> Signature | None:
 
 def similar_names(domain: str, op: str) -> list[str]:
     """Operators of a domain whose names come close."""
-    names = {schema.name for schema in get_all_schemas() if schema.domain == domain}
-    return get_close_matches(op, names, 1)
+    return get_close_matches(op, _names(domain), 1)
+
+
+@cache
+def _names(domain: str) -> frozenset[str]:
+    return frozenset(schema.name for schema in get_all_schemas() if schema.domain == domain)
 
 
 @cache
