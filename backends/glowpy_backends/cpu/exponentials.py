@@ -76,18 +76,19 @@ def _exp_of_rest(b: Builder, r: Ssa) -> Ssa:
 def _exp_of_moderate(b: Builder, x: Ssa) -> Ssa:
     """``e ** x`` that is neither denormal nor infinite."""
     rounded, r = _reduce(b, x)
-    n = b.op("sub", bits(b, rounded), bits(b, same(_ROUND_32, x)))
-    return b.op("fmul", _exp_of_rest(b, r), _power_of_two(b, n))
+    return _scale(b, _exp_of_rest(b, r), rounded, moderate=True)
 
 
-def _scale(b: Builder, x: Ssa, rounded: Ssa) -> Ssa:
-    """``x * 2**n`` for n from -150 to 128; rounded once if the result is denormal."""
+def _scale(b: Builder, x: Ssa, rounded: Ssa, moderate: bool = False) -> Ssa:
+    """``x * 2**n`` for n from -150 to 128, rounded once if the result is denormal; from -126 to 127 if ``moderate``."""
     if x.type == F32.vector(16) and b.target.has("avx512f"):
         n = b.op("fsub", rounded, same(_ROUND_32, x))
         name = "llvm.x86.avx512.mask.scalef.ps.512"
         b.declare(name, x.type, [x.type, x.type, x.type, I16, I32])
         return b.call(name, [x, n, x, constant(-1, I16), constant(4, I32)], x.type)
     n = b.op("sub", bits(b, rounded), bits(b, same(_ROUND_32, x)))
+    if moderate:
+        return b.op("fmul", x, _power_of_two(b, n))
     half = b.op("ashr", n, same(1, n))
     return b.op("fmul", b.op("fmul", x, _power_of_two(b, half)), _power_of_two(b, b.op("sub", n, half)))
 
