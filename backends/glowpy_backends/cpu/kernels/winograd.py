@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, constant, index
+from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, index
 from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.kernels.winograd_transforms import INPUTS, OUTPUTS, WEIGHTS, Transform
 from glowpy_backends.cpu.microkernel import Reduction
 from glowpy_backends.cpu.panels import Panels, choose_panel, panels_of
 from glowpy_backends.cpu.sweep import Nest, Sweep, sweep
@@ -101,7 +102,7 @@ def pack_weights(weights: NDArray[Any], spec: Winograd, tiling: Tiling) -> NDArr
     """``weights[O, C, 3, 3]`` transformed, as ``[panel][a²][C][vectors * lanes]``, flat; computed in float64."""
     blocks, lanes = spec.convolution.out_blocks, spec.convolution.lanes
     out_channels, in_channels = weights.shape[:2]
-    g = _WEIGHTS[spec.m]
+    g = WEIGHTS[spec.m]
     transformed = np.einsum("ai,ocij,bj->aboc", g, weights.astype(np.float64), g, optimize=True)
     padded = np.zeros((spec.a**2, blocks * lanes, in_channels), weights.dtype)
     padded[:, :out_channels] = transformed.reshape(spec.a**2, out_channels, in_channels)
@@ -126,7 +127,7 @@ def unpack_weights(packed: NDArray[Any], spec: Winograd, tiling: Tiling) -> NDAr
             transformed[:, first : first + width] = panel.transpose(0, 2, 1)
             start += size
     grid = transformed[:, : conv.out_channels].reshape(spec.a, spec.a, conv.out_channels, conv.in_channels)
-    inverse = np.linalg.pinv(_WEIGHTS[spec.m])
+    inverse = np.linalg.pinv(WEIGHTS[spec.m])
     weights: NDArray[Any] = np.einsum("ia,aboc,jb->ocij", inverse, grid, inverse, optimize=True)
     return weights.astype(packed.dtype)
 
@@ -274,7 +275,7 @@ def _transform_inputs(b: Builder, site: _Site, scratch: _Scratch, image: Ssa, me
         def tile(row: Index, column: Index, number: Index) -> None:
             pixel = b.add(b.mul(row, spec.m * per_row), b.mul(column, spec.m * per_column))
             _two_passes(
-                b, scratch, memory, _INPUTS[spec.m], a,
+                b, scratch, memory, INPUTS[spec.m], a,
                 source=b.gep(plane, pixel, element), source_row=per_row, source_column=per_column,
                 finish=store(b.gep(place, b.mul(number, type.lanes), element)), columns=a,
             )  # fmt: skip
@@ -296,7 +297,7 @@ def _two_passes(
     b: Builder,
     scratch: _Scratch,
     memory: Ssa,
-    transform: Callable[[Builder, list[Ssa]], list[Ssa]],
+    transform: Transform,
     size: int,
     source: Ssa,
     source_row: int,
@@ -400,7 +401,7 @@ def _transform_outputs(
                     b.branch(whole, lambda: rows(m), lambda: rows(height % m))
 
             _two_passes(
-                b, scratch, memory, _OUTPUTS[m], m,
+                b, scratch, memory, OUTPUTS[m], m,
                 source=b.gep(memory, b.add(scratch.products, place), element),
                 source_row=spec.a * position, source_column=position,
                 finish=finish, columns=m if width % m == 0 else b.smaller(m, b.sub(width, x)),
@@ -409,76 +410,3 @@ def _transform_outputs(
         site.each_tile(b, tile)
 
     b.loop(0, kind.vectors, 1, vector)
-
-
-# The transforms of one line. G is used as a matrix; Bᵀ and Aᵀ are written out, sharing what their rows have in common.
-
-_WEIGHTS = {
-    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
-    4: np.array(
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ]
-    ),
-}
-"""G for each ``m``."""
-
-
-def _scaled(b: Builder, factor: float, x: Ssa, y: Ssa) -> Ssa:
-    """``factor * x + y``"""
-    return b.fma(x, constant(factor, x.type), y)
-
-
-def _inputs_2(b: Builder, d: list[Ssa]) -> list[Ssa]:
-    """``(d0 - d2, d1 + d2, d2 - d1, d1 - d3)``"""
-    return [
-        b.op("fsub", d[0], d[2]),
-        b.op("fadd", d[1], d[2]),
-        b.op("fsub", d[2], d[1]),
-        b.op("fsub", d[1], d[3]),
-    ]
-
-
-def _inputs_4(b: Builder, d: list[Ssa]) -> list[Ssa]:
-    """``(4d0 - 5d2 + d4, ∓4d1 - 4d2 ± d3 + d4, ∓2d1 - d2 ± 2d3 + d4, 4d1 - 5d3 + d5)``"""
-    even, odd = _scaled(b, -4, d[2], d[4]), _scaled(b, -4, d[1], d[3])
-    near, far = b.op("fsub", d[4], d[2]), b.op("fsub", d[3], d[1])
-    return [
-        _scaled(b, 4, d[0], _scaled(b, -5, d[2], d[4])),
-        b.op("fadd", even, odd),
-        b.op("fsub", even, odd),
-        _scaled(b, 2, far, near),
-        _scaled(b, -2, far, near),
-        _scaled(b, 4, d[1], _scaled(b, -5, d[3], d[5])),
-    ]
-
-
-def _outputs_2(b: Builder, p: list[Ssa]) -> list[Ssa]:
-    """``(p0 + p1 + p2, p1 - p2 - p3)``"""
-    return [
-        b.op("fadd", b.op("fadd", p[0], p[1]), p[2]),
-        b.op("fsub", b.op("fsub", p[1], p[2]), p[3]),
-    ]
-
-
-def _outputs_4(b: Builder, p: list[Ssa]) -> list[Ssa]:
-    """``Σ pi kᵢⁿ`` for n = 0 … 3 at the points k = 0, ±1, ±2, and infinity."""
-    sum1, difference1 = b.op("fadd", p[1], p[2]), b.op("fsub", p[1], p[2])
-    sum2, difference2 = b.op("fadd", p[3], p[4]), b.op("fsub", p[3], p[4])
-    return [
-        b.op("fadd", b.op("fadd", p[0], sum1), sum2),
-        _scaled(b, 2, difference2, difference1),
-        _scaled(b, 4, sum2, sum1),
-        b.op("fadd", _scaled(b, 8, difference2, difference1), p[5]),
-    ]
-
-
-_INPUTS = {2: _inputs_2, 4: _inputs_4}
-"""``Bᵀ d`` for each ``m``."""
-_OUTPUTS = {2: _outputs_2, 4: _outputs_4}
-"""``Aᵀ p`` for each ``m``."""
