@@ -9,7 +9,18 @@ from glowpy_backends.cpu.blocked import Blocked
 from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
-from glowpy_backends.cpu.kernels import copy, elementwise, fill, lrn, matmul, pooling, reduction, resample
+from glowpy_backends.cpu.kernels import (
+    copy,
+    elementwise,
+    fill,
+    indexing,
+    lrn,
+    matmul,
+    pooling,
+    reduction,
+    resample,
+    search,
+)
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
 from glowpy_backends.cpu.target import Target
@@ -17,11 +28,12 @@ from glowpy_backends.cpu.view import View
 from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
+from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Copy
 from glowpy_ir.ops.normalization import Lrn
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
-from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
+from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
@@ -137,6 +149,26 @@ def reduce(site: Site) -> Kernel:
     return reduction.reduction(site.op, site.results[0], site.operands[0], site.epilogue, site.target)
 
 
+def gathered(site: Site) -> Kernel:
+    """What stands where numbers say."""
+    assert isinstance(site.op, Gather | GatherND)
+    operand, indices = site.operands
+    return indexing.gather(site.op, site.results[0], operand, indices, site.target)
+
+
+def scattered(site: Site) -> Kernel:
+    """A tensor with updates where numbers say."""
+    assert isinstance(site.op, ScatterND)
+    operand, indices, updates = site.operands
+    return indexing.scatter(site.op, site.results[0], operand, indices, updates, site.target)
+
+
+def searched(site: Site) -> Kernel:
+    """Where along an axis an element stands."""
+    assert isinstance(site.op, ArgMax | ArgMin)
+    return search.search(site.op, site.results[0], site.operands[0], site.target)
+
+
 def resampled(site: Site) -> Kernel:
     """Weighted sums of a few elements along an axis."""
     assert isinstance(site.op, Resample)
@@ -152,8 +184,12 @@ def repeated(site: Site) -> Kernel:
 
 
 KERNELS: Mapping[type[Op], Select] = {
+    ArgMax: searched,
+    ArgMin: searched,
     AveragePool: pool,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
+    Gather: gathered,
+    GatherND: gathered,
     MatMul: computed_matmul,
     MaxPool: pool,
     PackedConv: packed_conv,
@@ -164,6 +200,7 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
+    ScatterND: scattered,
     Splat: splat,
 }
 
