@@ -117,6 +117,7 @@ class Builder:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        self._has_fma = target.has_fma
         self._lines: list[str] = []
         self._declarations: dict[str, str] = {}
         self._block = ""
@@ -322,7 +323,7 @@ class Builder:
         """``a * b + c``, with a single rounding where the target has the instruction."""
         if not a.type.is_float:
             return self.op("add", self.op("mul", a, b), c)
-        if self.target.has_fma:
+        if self._has_fma:
             return self.intrinsic("fma", a, b, c, flags="contract")
         return self.op("fadd", self.op("fmul", a, b), c)
 
