@@ -99,8 +99,9 @@ def test_a_program_that_is_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> No
             time.sleep(0.001)
         with pytest.raises(InvalidIR, match=r"kernel 'k' .* ended with code 1"):
             compiler.finish()
-    monkeypatch.setattr(sys, "executable", "")
-    assert len(compile_kernels(LARGE, HOST, jobs=2)) == len(LARGE)
+    for missing in ("", "/nowhere/python"):
+        monkeypatch.setattr(sys, "executable", missing)
+        assert len(compile_kernels(LARGE, HOST, jobs=2)) == len(LARGE)
 
 
 def test_leaving_early_ends_the_processes() -> None:

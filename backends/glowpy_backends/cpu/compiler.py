@@ -67,11 +67,18 @@ class KernelCompiler:
         self._queue.append((symbol, ir))
         self._submitted += len(ir)
         if len(self._workers) < min(self._jobs - 1, self._submitted // _WORTH_A_WORKER) and _can_start_python():
+            self._add_worker()
+
+    def _add_worker(self) -> None:
+        try:
             worker = _Worker(self._target)
-            thread = Thread(target=self._drain, args=(worker,), name="glowpy compiler", daemon=True)
-            self._workers.append(worker)
-            self._threads.append(thread)
-            thread.start()
+        except OSError:  # the system allows no more processes: those that there are take longer
+            self._jobs = 1 + len(self._workers)
+            return
+        thread = Thread(target=self._drain, args=(worker,), name="glowpy compiler", daemon=True)
+        self._workers.append(worker)
+        self._threads.append(thread)
+        thread.start()
 
     def finish(self) -> dict[str, bytes]:
         """The object code of all kernels, by symbol, once the last is done.
