@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glowpy_backends.base import Backend, BackendOptions, Executable
-from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack
+from glowpy_backends.cpu.blocked import Blocked, Pack, Rearrange, Unpack
 from glowpy_backends.cpu.cache import Cache
 from glowpy_backends.cpu.compiler import KernelCompiler
 from glowpy_backends.cpu.executable import NativeProgram
@@ -27,7 +27,7 @@ from glowpy_ir.program import Compute, Instruction, Program
 from glowpy_ir.rewrite import Pass
 from glowpy_ir.strided import Strided
 
-OPERATORS = (Blocked, Depthwise, Direct, Pack, PackedConv, PackedMatMul, Target, Tiling, Unpack, Winograd)
+OPERATORS = (Blocked, Depthwise, Direct, Pack, PackedConv, PackedMatMul, Rearrange, Target, Tiling, Unpack, Winograd)
 
 
 class Cpu(Backend):
@@ -57,7 +57,7 @@ class Cpu(Backend):
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
         """Blocks must stay together; everything else takes any strides."""
         head = op.head if isinstance(op, Fused) else op
-        if isinstance(head, Blocked | PackedConv):
+        if isinstance(head, Blocked | PackedConv | Rearrange):
             return not layout.shape or layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
         return True
 

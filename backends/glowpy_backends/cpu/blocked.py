@@ -1,7 +1,8 @@
 """The blocked layout as operators: channels in blocks of one vector, ``[N, C/b, H, W, b]``.
 
 A blocked tensor is an ordinary value. ``Pack`` makes it, ``Unpack`` unmakes it, and ``Blocked`` is any operator on
-``[N, C, H, W]`` that works on blocks instead; lanes of the last block beyond ``channels`` hold anything finite.
+``[N, C, H, W]`` that works on blocks instead. The channels may be in equal ``parts``, the groups of a convolution, each
+of which begins at a block of its own. Lanes of the last block of a part that have no channel hold anything finite.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import apply
@@ -18,9 +20,16 @@ from glowpy_ir.ops.movement import Pad, Reshape, Slice, Transpose
 from glowpy_ir.types import Array, TensorType
 
 
-def blocks(channels: int, lanes: int) -> int:
+def blocks(channels: int, lanes: int, parts: int = 1) -> int:
     """How many blocks hold so many channels."""
-    return -(-channels // lanes)
+    return parts * -(-channels // (parts * lanes))
+
+
+def places(channels: int, lanes: int, parts: int = 1) -> NDArray[np.int64]:
+    """The lane that holds each channel, counted through all blocks."""
+    size = channels // parts
+    part, within = np.divmod(np.arange(channels), max(1, size))
+    return part * blocks(size, lanes) * lanes + within
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,17 @@ class Pack(Composite):
     """``input [N, C, *spatial]`` as ``[N, C/b, *spatial, b]``, with zeros in the lanes that have no channel."""
 
     lanes: int
+    parts: int = 1
 
     def expand(self, e: Emitter[T], input: T) -> T:
         batch, channels, *spatial = e.type_of(input).extents
-        missing = -channels % self.lanes
+        size = channels // self.parts
+        missing = -size % self.lanes
         if missing:
             none = (0,) * len(spatial)
-            input = e.add(Pad((0, 0, *none), (0, missing, *none)), input)
-        count = blocks(channels, self.lanes)
+            input = e.add(Reshape((batch, self.parts, size, *spatial)), input)
+            input = e.add(Pad((0, 0, 0, *none), (0, 0, missing, *none)), input)
+        count = blocks(channels, self.lanes, self.parts)
         input = e.add(Reshape((batch, count, self.lanes, *spatial)), input)
         rank = len(spatial)
         return e.add(Transpose((0, 1, *range(3, 3 + rank), 2)), input)
@@ -46,24 +58,26 @@ class Unpack(Composite):
     """``input [N, C/b, *spatial, b]`` as ``[N, C, *spatial]``."""
 
     channels: int
+    parts: int = 1
 
     def expand(self, e: Emitter[T], input: T) -> T:
         batch, count, *spatial, lanes = e.type_of(input).extents
-        if not 0 <= count * lanes - self.channels < lanes:
-            raise TypeMismatch(f"{e.type_of(input)} does not hold {self.channels} channels")
+        if count != blocks(self.channels, lanes, self.parts):
+            raise TypeMismatch(f"{e.type_of(input)} does not hold {self.channels} channels in {self.parts} parts")
         rank = len(spatial)
         input = e.add(Transpose((0, 1, 2 + rank, *range(2, 2 + rank))), input)
-        input = e.add(Reshape((batch, count * lanes, *spatial)), input)
-        if count * lanes == self.channels:
-            return input
         shape = (batch, self.channels, *spatial)
-        return e.add(Slice((0,) * len(shape), shape, (1,) * len(shape)), input)
+        if count * lanes == self.channels:
+            return e.add(Reshape(shape), input)
+        parts = e.add(Reshape((batch, self.parts, count * lanes // self.parts, *spatial)), input)
+        held = (batch, self.parts, self.channels // self.parts, *spatial)
+        return e.add(Reshape(shape), e.add(Slice((0,) * len(held), held, (1,) * len(held)), parts))
 
 
-def packed_type(type: TensorType, lanes: int) -> TensorType:
-    """The type of ``Pack(lanes)`` of a tensor ``[N, C, *spatial]``."""
+def packed_type(type: TensorType, lanes: int, parts: int = 1) -> TensorType:
+    """The type of ``Pack(lanes, parts)`` of a tensor ``[N, C, *spatial]``."""
     batch, channels, *spatial = type.extents
-    return type.with_shape(batch, blocks(channels, lanes), *spatial, lanes)
+    return type.with_shape(batch, blocks(channels, lanes, parts), *spatial, lanes)
 
 
 def unpacked_type(type: TensorType) -> TensorType:
@@ -72,12 +86,15 @@ def unpacked_type(type: TensorType) -> TensorType:
     return type.with_shape(batch, count * lanes, *spatial)
 
 
-def pack(array: Array, lanes: int) -> Array:
-    """``Pack(lanes)`` in NumPy."""
+def pack(array: Array, lanes: int, parts: int = 1) -> Array:
+    """``Pack(lanes, parts)`` in NumPy."""
     batch, channels, *spatial = array.shape
-    padding = [(0, 0), (0, -channels % lanes), *((0, 0) for _ in spatial)]
-    padded = np.pad(array, padding) if channels % lanes else array
-    return np.moveaxis(padded.reshape(batch, -1, lanes, *spatial), 2, -1)
+    count = blocks(channels, lanes, parts)
+    if count * lanes != channels:
+        padded = np.zeros((batch, count * lanes, *spatial), array.dtype)
+        padded[:, places(channels, lanes, parts)] = array
+        array = padded
+    return np.moveaxis(array.reshape(batch, count, lanes, *spatial), 2, -1)
 
 
 def unpack(array: Array) -> Array:
@@ -102,3 +119,36 @@ class Blocked(Primitive):
     def evaluate(self, input: Array) -> Array:
         (result,) = apply(self.op, unpack(input))
         return pack(result, input.shape[-1])
+
+
+NO_CHANNEL = -1
+"""What stands in the sources of ``Rearrange`` for a lane that is zero."""
+
+
+@dataclass(frozen=True)
+class Rearrange(Primitive):
+    """Blocks made of the lanes of other blocks: lane ``i`` of the result, counted through all blocks, is lane
+    ``sources[i]``, counted through all blocks of all operands.
+
+    Operands are ``[N, blocks, H, W, b]`` and differ in the number of blocks only.
+    """
+
+    sources: tuple[int, ...]
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        given = ", ".join(map(str, inputs))
+        if not inputs or any(type.rank != 5 for type in inputs):
+            raise TypeMismatch(f"Rearrange takes blocked images, not {given}")
+        batch, _, height, width, lanes = inputs[0].extents
+        if any(type != inputs[0].with_shape(batch, type.extents[1], height, width, lanes) for type in inputs):
+            raise TypeMismatch(f"{given} differ in more than the number of blocks")
+        total = sum(type.extents[1] for type in inputs) * lanes
+        if len(self.sources) % lanes or any(not NO_CHANNEL <= source < total for source in self.sources):
+            raise TypeMismatch(f"the sources must fill blocks of {lanes} lanes from the {total} that there are")
+        return inputs[0].with_shape(batch, len(self.sources) // lanes, height, width, lanes)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        channels = np.concatenate([unpack(array) for array in inputs], 1)
+        result = channels[:, list(self.sources)]
+        result[:, [source == NO_CHANNEL for source in self.sources]] = 0
+        return pack(result, inputs[0].shape[-1])

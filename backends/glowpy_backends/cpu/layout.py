@@ -13,10 +13,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glowpy_backends.cpu.algorithms import choose_algorithm
-from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack, blocks, pack
+from glowpy_backends.cpu.blocked import Blocked, Pack, Unpack, blocks, pack, packed_type
+from glowpy_backends.cpu.channels import (
+    concat_of_unpack,
+    gather_of_unpack,
+    pack_of_unpack,
+    parts_of,
+    shuffle_of_unpack,
+    slice_of_unpack,
+    unpacked,
+)
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels import lrn
-from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.kernels.convolution import Convolution, suits_parts
+from glowpy_backends.cpu.kernels.depthwise import is_depthwise
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.target import Target
@@ -27,7 +37,7 @@ from glowpy_ir.op import Composite, Op, Primitive
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.linear import MatMul
-from glowpy_ir.ops.movement import Concat, Reshape
+from glowpy_ir.ops.movement import Reshape
 from glowpy_ir.ops.normalization import Lrn
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import Reduction
@@ -56,6 +66,9 @@ class ChooseLayout:
             lrn_of_unpack,
             elementwise_of_unpack,
             concat_of_unpack,
+            shuffle_of_unpack,
+            slice_of_unpack,
+            gather_of_unpack,
             reduction_of_unpack,
             resampling_of_unpack,
         )
@@ -73,24 +86,27 @@ class ChooseLayout:
         lanes = self.target.lanes(4)
         results, _, height, width = weights.shape
         channels = image.type.extents[1]
-        planar = channels < lanes // 2 and conv.groups == 1
-        blocked = image if planar else b.add(Pack(lanes), image)
+        planar = channels < lanes // 2 and conv.groups == 1 and unpacked(image) is None
         kernel = (height, width)
-        spec = dense_specification(conv, kernel, blocked.type, node.output.type, channels, lanes)
+        type = image.type if planar else packed_type(image.type, lanes)
+        spec = dense_specification(conv, kernel, type, node.output.type, channels, lanes)
+        parts = parts_of(image) if is_depthwise(spec) else conv.groups if suits_parts(spec) else 1
+        blocked = image if planar else b.add(Pack(lanes, parts), image)
+        spec = dense_specification(conv, kernel, blocked.type, node.output.type, channels, lanes, parts)
         algorithm = choose_algorithm(spec, self.target, self.exact)
-        op = PackedConv(conv, kernel, channels, results, lanes, algorithm)
+        op = PackedConv(conv, kernel, channels, results, lanes, algorithm, parts)
         operands = [blocked, b.constant(algorithm.pack(weights, spec), f"{node.inputs[1].name}.packed")]
         if bias:
             row = b.add(Reshape((1, results, 1, 1)), bias[0])
-            operands.append(b.add(Pack(lanes), row))
-        return b.add(Unpack(results), b.add(op, *operands))
+            operands.append(b.add(Pack(lanes, parts), row))
+        return b.add(Unpack(results, parts), b.add(op, *operands))
 
     def _pack_pool(self, node: Node, b: Builder) -> Value | None:
         """pool(x) = unpack(blocked pool(pack(x)))"""
         match node:
             case Node(op=MaxPool() | AveragePool() as op, inputs=(x,)) if x.type.rank == 4 and x.type.kind is Kind.F32:
-                packed = b.add(Pack(self.target.lanes(4)), x)
-                return b.add(Unpack(x.type.extents[1]), b.add(Blocked(op), packed))
+                packed = b.add(Pack(self.target.lanes(4), parts_of(x)), x)
+                return b.add(Unpack(x.type.extents[1], parts_of(x)), b.add(Blocked(op), packed))
         return None
 
     def _pack_matmul(self, node: Node, b: Builder) -> Value | None:
@@ -106,15 +122,21 @@ class ChooseLayout:
 
 
 def dense_specification(
-    conv: Conv, kernel: tuple[int, int], image: TensorType, result: TensorType, channels: int, lanes: int
+    conv: Conv,
+    kernel: tuple[int, int],
+    image: TensorType,
+    result: TensorType,
+    channels: int,
+    lanes: int,
+    parts: int = 1,
 ) -> Convolution:
     """What the convolution computes, before it is known how its operands will lie."""
     batch, results, height, width = result.extents
-    shape = (batch, blocks(results, lanes), height, width, lanes)
+    shape = (batch, blocks(results, lanes, parts), height, width, lanes)
     (sy, sx), (dy, dx), (py, px) = conv.strides, conv.dilations, conv.before
     return Convolution(
         View.dense(image.kind, image.extents), View.dense(result.kind, shape), channels, results, kernel,
-        (sy, sx), (dy, dx), (py, px), conv.groups, Epilogue(),
+        (sy, sx), (dy, dx), (py, px), conv.groups, Epilogue(), parts,
     )  # fmt: skip
 
 
@@ -149,22 +171,14 @@ def pool_of_row(node: Node, b: Builder) -> Value | None:
     return None
 
 
-def pack_of_unpack(node: Node, b: Builder) -> Value | None:
-    """pack(unpack(x)) = x"""
-    match node:
-        case Node(op=Pack(lanes=lanes), inputs=(Value(producer=Node(op=Unpack(), inputs=(x,))),)):
-            return x if x.type.extents[-1] == lanes else None
-    return None
-
-
 def pack_of_constant(node: Node, b: Builder) -> Value | None:
     """pack(constant) = constant"""
     data = known(node.inputs[0]) if node.inputs else None
     if data is None:
         return None
     match node.op:
-        case Pack(lanes=lanes):
-            return b.constant(np.ascontiguousarray(pack(data, lanes)), node.inputs[0].name)
+        case Pack(lanes=lanes, parts=parts):
+            return b.constant(np.ascontiguousarray(pack(data, lanes, parts)), node.inputs[0].name)
         case Reshape():
             return b.constant(data.reshape(node.output.type.extents), node.inputs[0].name)
     return None
@@ -180,20 +194,12 @@ def known(value: Value) -> Array | None:
     return None
 
 
-def unpacked(value: Value) -> Value | None:
-    """The blocked value of which ``value`` is the unpacking."""
-    match value:
-        case Value(producer=Node(op=Unpack(), inputs=(x,))):
-            return x
-    return None
-
-
 def lrn_of_unpack(node: Node, b: Builder) -> Value | None:
     """lrn(unpack(x)) = unpack(blocked lrn(x)), where every lane has a channel"""
     match node:
         case Node(op=Lrn() as op, inputs=(value,)) if (x := unpacked(value)) is not None and x.type.rank == 5:
             channels, lanes = value.type.extents[1], x.type.extents[-1]
-            if channels % lanes == 0 and lrn.fits(op, lanes):
+            if channels == x.type.extents[1] * lanes and lrn.fits(op, lanes):
                 return b.add(Unpack(channels), b.add(Blocked(op), x))
     return None
 
@@ -203,10 +209,11 @@ def elementwise_of_unpack(node: Node, b: Builder) -> Value | None:
     if not isinstance(node.op, Elementwise) or node.output.type.rank != 4:
         return None
     result = node.output.type.extents
-    lead = next((x for v in node.inputs if (x := unpacked(v)) and v.type.extents == result), None)
-    if lead is None:
+    lead = max((v for v in node.inputs if unpacked(v) and v.type.extents == result), key=parts_of, default=None)
+    x = unpacked(lead) if lead else None
+    if lead is None or x is None:
         return None
-    lanes = lead.type.extents[-1]
+    lanes, parts = x.type.extents[-1], parts_of(lead)
     operands: list[Value] = []
     for value in node.inputs:
         if value.type.count == 1:
@@ -218,10 +225,10 @@ def elementwise_of_unpack(node: Node, b: Builder) -> Value | None:
         if shape[1] != result[1]:
             return None
         wide = value if value.type.rank == 4 else b.add(Reshape(shape), value)
-        operands.append(unpacked(wide) or b.add(Pack(lanes), wide))
-    if result[1] % lanes and not _keeps_lanes_finite(node.op, node.inputs):
+        operands.append(b.add(Pack(lanes, parts), wide))
+    if result[1] != x.type.extents[1] * lanes and not _keeps_lanes_finite(node.op, node.inputs):
         return None
-    return b.add(Unpack(result[1]), b.add(node.op, *operands))
+    return b.add(Unpack(result[1], parts), b.add(node.op, *operands))
 
 
 def _keeps_lanes_finite(op: Primitive, inputs: tuple[Value, ...]) -> bool:
@@ -247,25 +254,6 @@ def _spare_lane(value: Value) -> Array:
     return np.zeros((), value.type.kind.dtype)
 
 
-def concat_of_unpack(node: Node, b: Builder) -> Value | None:
-    """concat(unpack(x), unpack(y)) = unpack(concat(x, y)), along channels where all but the last fill their blocks"""
-    match node:
-        case Node(op=Concat(axis=axis), inputs=inputs) if node.output.type.rank == 4:
-            pass
-        case _:
-            return None
-    packed = [unpacked(value) for value in inputs]
-    known = [x for x in packed if x is not None]
-    if not known or 2 * len(known) < len(packed):
-        return None
-    lanes = known[0].type.extents[-1]
-    channels = [value.type.extents[1] for value in inputs]
-    if axis == 1 and any(n % lanes for n in channels[:-1]):
-        return None
-    operands = [x or b.add(Pack(lanes), v) for x, v in zip(packed, inputs, strict=True)]
-    return b.add(Unpack(node.output.type.extents[1]), b.add(Concat(axis), *operands))
-
-
 def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
     """reduce(unpack(x)) over height and width = unpack(reduce(x))"""
     match node:
@@ -275,7 +263,7 @@ def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
                 return None
         case _:
             return None
-    reduced = b.add(Unpack(type.extents[1]), b.add(replace(op, keepdims=True), x))
+    reduced = b.add(Unpack(type.extents[1], parts_of(value)), b.add(replace(op, keepdims=True), x))
     return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
 
 
@@ -284,12 +272,12 @@ def resampling_of_unpack(node: Node, b: Builder) -> Value | None:
     x = unpacked(node.inputs[0]) if node.inputs else None
     if x is None or x.type.rank != 5:
         return None
-    channels = node.inputs[0].type.extents[1]
+    channels, parts = node.inputs[0].type.extents[1], parts_of(node.inputs[0])
     match node.op:
         case Resample(axis=axis) if axis >= 2:
-            return b.add(Unpack(channels), b.add(node.op, x, *node.inputs[1:]))
+            return b.add(Unpack(channels, parts), b.add(node.op, x, *node.inputs[1:]))
         case Repeat(factors=factors) if factors[:2] == (1, 1):
-            return b.add(Unpack(channels), b.add(Repeat((*factors, 1)), x))
+            return b.add(Unpack(channels, parts), b.add(Repeat((*factors, 1)), x))
     return None
 
 

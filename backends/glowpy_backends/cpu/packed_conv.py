@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from glowpy_backends.cpu.blocked import blocks, pack, packed_type, unpack
+from glowpy_backends.cpu.blocked import blocks, pack, packed_type, places, unpack
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels import convolution, depthwise, winograd
@@ -115,7 +115,8 @@ class PackedConv(Primitive):
     """``conv`` of a blocked image, with weights that were packed for ``algorithm``.
 
     ``image [N, C/b, H, W, b]``, or ``[N, C, H, W]`` where the channels are too few for blocks; ``weights`` flat;
-    ``bias [1, O/b, 1, 1, b]``; the result is ``[N, O/b, OH, OW, b]``. Lanes beyond the result's channels are zero.
+    ``bias [1, O/b, 1, 1, b]``; the result is ``[N, O/b, OH, OW, b]``. Image and result are in ``parts``. Lanes of the
+    result that have no channel are zero.
     """
 
     conv: Conv
@@ -124,23 +125,24 @@ class PackedConv(Primitive):
     results: int
     lanes: int
     algorithm: Algorithm
+    parts: int = 1
 
     def infer(self, image: TensorType, weights: TensorType, bias: TensorType | None = None) -> TensorType:
-        if image.rank == 5 and image.extents[1] != blocks(self.channels, image.extents[4]):
-            raise TypeMismatch(f"{image} does not hold {self.channels} channels")
+        if image.rank == 5 and image.extents[1] != blocks(self.channels, image.extents[4], self.parts):
+            raise TypeMismatch(f"{image} does not hold {self.channels} channels in {self.parts} parts")
         batch, _, height, width, *_ = image.extents
         plain = image.with_shape(batch, self.channels, height, width)
         factors = image.with_shape(self.results, self.channels // self.conv.groups, *self.kernel)
-        result = packed_type(self.conv.infer(plain, factors), self.lanes)
+        result = packed_type(self.conv.infer(plain, factors), self.lanes, self.parts)
         if bias and bias.shape != (1, result.shape[1], 1, 1, self.lanes):
             raise TypeMismatch(f"the bias of {result} must be [1,{result.shape[1]},1,1,{self.lanes}], not {bias}")
         return result
 
     def evaluate(self, image: Array, weights: Array, bias: Array | None = None) -> Array:
         spec = self.specification(TensorType.of(image))
-        plain = unpack(image)[:, : self.channels] if image.ndim == 5 else image
+        plain = unpack(image)[:, places(self.channels, image.shape[-1], self.parts)] if image.ndim == 5 else image
         result = self.conv.evaluate(plain, self.algorithm.unpack(weights, spec).astype(image.dtype))
-        packed = pack(result, self.lanes)
+        packed = pack(result, self.lanes, self.parts)
         return packed if bias is None else packed + bias
 
     def margins(self, index: int, *operands: TensorType) -> tuple[tuple[int, int], ...]:
@@ -160,5 +162,5 @@ class PackedConv(Primitive):
         (sy, sx), (dy, dx), (py, px) = self.conv.strides, self.conv.dilations, self.conv.before
         return Convolution(
             image, result, self.channels, self.results, self.kernel, (sy, sx), (dy, dx), (py, px),
-            self.conv.groups, epilogue,
+            self.conv.groups, epilogue, self.parts,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from glowpy_backends.cpu.blocked import Blocked
+from glowpy_backends.cpu.blocked import Blocked, Rearrange
 from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
@@ -17,6 +17,7 @@ from glowpy_backends.cpu.kernels import (
     lrn,
     matmul,
     pooling,
+    rearrange,
     reduction,
     resample,
     search,
@@ -183,6 +184,12 @@ def repeated(site: Site) -> Kernel:
     return copy.copy(result, operand, site.target)
 
 
+def rearranged(site: Site) -> Kernel:
+    """Channels of blocks in another order."""
+    assert isinstance(site.op, Rearrange)
+    return rearrange.rearrange(site.op, site.results[0], site.operands, site.epilogue, site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     ArgMax: searched,
     ArgMin: searched,
@@ -194,6 +201,7 @@ KERNELS: Mapping[type[Op], Select] = {
     MaxPool: pool,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
+    Rearrange: rearranged,
     Repeat: repeated,
     Resample: resampled,
     ReduceMax: reduce,
@@ -208,7 +216,7 @@ BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, Ma
 """Operators on [N, C, H, W] for which there is a kernel that takes blocks."""
 
 FUSING: frozenset[type[Op]] = frozenset(
-    {AveragePool, MatMul, MaxPool, PackedConv, PackedMatMul, ReduceMax, ReduceMin, ReduceProd, ReduceSum}
+    {AveragePool, MatMul, MaxPool, PackedConv, PackedMatMul, Rearrange, ReduceMax, ReduceMin, ReduceProd, ReduceSum}
 )
 
 

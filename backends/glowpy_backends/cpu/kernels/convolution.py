@@ -25,11 +25,11 @@ class Convolution:
     """``result[n, o, y, x] = Σ weights[o, c, i, j] * image[n, c, y*s + i*d - pad, x*s + j*d - pad]``
 
     ``image`` is a view ``[N, C/b, H, W, b]`` of channel blocks, or ``[N, C, H, W]`` if the channels are too few to
-    be blocked; ``result`` is a view ``[N, O/b, OH, OW, b]``. If the channels are in ``parts``, each of these begins at a
-    block of its own; those of a convolution with groups are its groups, or 1. The caller keeps a halo of zeros around each plane of
-    the image (see :func:`halo`), so that reading over the edge needs no test. The lanes of the result beyond
-    ``out_channels`` get the epilogue of 0; those of the image beyond ``in_channels`` are not read, except in
-    grouped convolutions whose groups are not whole blocks, where they must be finite.
+    be blocked; ``result`` is a view ``[N, O/b, OH, OW, b]``. Channels may be in ``parts``, each of which begins at a
+    block of its own: the groups, or any if every channel is a group. The caller keeps a halo of zeros around each
+    plane of the image (see :func:`halo`), so that reading over the edge needs no test. The lanes of the result without
+    a channel get the epilogue of 0; those of the image are not read, except in grouped convolutions whose groups are
+    not whole blocks, where they must be finite.
     """
 
     image: View
@@ -121,6 +121,14 @@ class _Window:
         group = b.div(b.mul(block, spec.lanes), group_out)
         return b.smaller(b.div(b.mul(group, group_in), spec.in_lanes), self._last)
 
+    def count(self, b: Builder, block: Index, width: int) -> Index:
+        """How many input blocks the panel at output block ``block``, ``width`` blocks wide, reads."""
+        spec = self.spec
+        group_in, group_out = spec.in_channels // spec.groups, spec.out_channels // spec.groups
+        end = b.smaller(b.mul(b.add(block, width), spec.lanes), spec.out_channels)
+        last = b.mul(b.add(b.div(b.sub(end, 1), group_out), 1), group_in)
+        return b.sub(b.div(b.add(last, spec.in_lanes - 1), spec.in_lanes), self.first_block(b, block))
+
     def first_channel(self, block: int) -> int:
         """The same while packing, as a channel; for groups that share blocks."""
         spec = self.spec
@@ -162,8 +170,7 @@ def pack_weights(weights: NDArray[Any], spec: Convolution, tiling: Tiling) -> ND
             stop = min((block + width) * spec.lanes, start + group_out)
             if first < stop:
                 rows = slice(first - block * spec.lanes, stop - block * spec.lanes)
-                known = weights[group * group_out :][first - start : stop - start]
-                panel[rows, channel : channel + group_in] = known
+                panel[rows, channel : channel + group_in] = weights[group * group_out :][first - start : stop - start]
         lanes = spec.in_lanes if spec.in_lanes > 1 else window.channels
         whole = window.channels - window.channels % lanes
         blocked = panel[:, :whole].reshape(panel.shape[0], -1, lanes, *spec.kernel)

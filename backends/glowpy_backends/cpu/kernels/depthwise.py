@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glowpy_backends.cpu.blocked import places
 from glowpy_backends.cpu.builder import Builder, Index, Ssa
 from glowpy_backends.cpu.epilogue import Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
@@ -30,7 +31,7 @@ def is_depthwise(spec: Convolution) -> bool:
 def pack_weights(weights: NDArray[Any], spec: Convolution) -> NDArray[Any]:
     """``weights[C, 1, KH, KW]`` as ``[C/b][KH][KW][b]``, flat; zero for channels that do not exist."""
     padded = np.zeros((spec.out_blocks * spec.lanes, *spec.kernel), weights.dtype)
-    padded[: spec.out_channels] = weights[:, 0]
+    padded[places(spec.out_channels, spec.lanes, spec.parts)] = weights[:, 0]
     return np.ascontiguousarray(padded.reshape(spec.out_blocks, spec.lanes, -1).swapaxes(1, 2)).reshape(-1)
 
 
