@@ -9,6 +9,7 @@ from glowpy.compiler import Compiled, compile_graph, lower_graph
 from glowpy.files import writing_folder
 from glowpy.options import Options
 from glowpy.pipeline import Trace
+from glowpy.program.pipeline import build_program
 from glowpy_ir.dot import to_dot
 from glowpy_ir.errors import UsageError
 from glowpy_ir.graph import Graph
@@ -31,7 +32,8 @@ def emit(form: str, graph: Graph, options: Options, trace: Trace) -> str:
         case "dot":
             return to_dot(_lowered(graph, options, trace))
         case "program":
-            return print_program(compile_graph(graph, options, trace).program)
+            program, _ = build_program(graph, lower_graph(graph, options, trace), trace)
+            return print_program(program)
     return compile_graph(graph, options, trace).executable.listing(form) + "\n"
 
 
