@@ -20,7 +20,7 @@ Scalar = Callable[[Builder, Any, Sequence[Kind], Sequence[Ssa]], Ssa]
 
 def instruction(floating: str, integer: str) -> Scalar:
     """One LLVM instruction for floats, another for integers."""
-    return lambda b, op, kinds, values: b.op(floating if kinds[0].is_float else integer, *values)
+    return lambda b, op, kinds, values: b.op(floating if kinds[0].is_float else integer, values[0], values[1])
 
 
 def same_for_all(emit: Callable[..., Ssa]) -> Scalar:
@@ -35,9 +35,10 @@ def by_sign(emit: Callable[..., Ssa]) -> Scalar:
 
 def power(b: Builder, op: Op, kinds: Sequence[Kind], values: Sequence[Ssa]) -> Ssa:
     """``lhs ** rhs``"""
+    base, exponent = values
     if kinds[0].is_float:
-        return exponentials.power(b, *values)
-    return arithmetic.power_of_integer(b, *values, signed=kinds[0].is_signed)
+        return exponentials.power(b, base, exponent)
+    return arithmetic.power_of_integer(b, base, exponent, kinds[0].is_signed)
 
 
 def cast(b: Builder, op: Cast, kinds: Sequence[Kind], values: Sequence[Ssa]) -> Ssa:
