@@ -5,14 +5,17 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto
 
+from glowpy.onnx.wire import fields, without_weights
 from glowpy_ir.errors import BadModel
+from glowpy_ir.types import Array
 
 MOST_BYTES = (1 << 31) - 1
 """Protobuf's own limit for one message."""
@@ -20,11 +23,15 @@ MOST_BYTES = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model, what to call it in messages, and the folder where its external data lies."""
+    """A model, what to call it in messages, and the folder where its external data lies.
+
+    Large weights are not in ``proto``, but in ``own``, the bytes of the file.
+    """
 
     proto: ModelProto
     name: str
-    folder: Path | None
+    folder: Path | None = None
+    own: Array | None = None
 
 
 def open_model(source: str | os.PathLike[str] | bytes | ModelProto | ModelFile) -> ModelFile:
@@ -33,12 +40,12 @@ def open_model(source: str | os.PathLike[str] | bytes | ModelProto | ModelFile) 
         return source
     if isinstance(source, ModelProto):
         check_names(source.graph)
-        return ModelFile(source, source.graph.name or "model", None)
+        return ModelFile(source, source.graph.name or "model")
     if isinstance(source, bytes):
-        return ModelFile(_parse(memoryview(source), "model"), "model", None)
+        return ModelFile(_parse(memoryview(source), "model"), "model", own=np.frombuffer(source, np.uint8))
     path = Path(source)
-    with _mapped(path) as data:
-        return ModelFile(_parse(data, path.name), path.name, path.parent)
+    data = _mapped(path)
+    return ModelFile(_parse(data, path.name), path.name, path.parent, np.frombuffer(data, np.uint8))
 
 
 def _mapped(path: Path) -> memoryview:
@@ -69,7 +76,7 @@ def _parse(data: memoryview, name: str) -> ModelProto:
         raise BadModel(f"{name} has more than 2 GB, protobuf's limit; save its weights as external data")
     proto = ModelProto()
     try:
-        proto.ParseFromString(data)
+        proto.ParseFromString(without_weights(data))
     except DecodeError:
         raise BadModel(f"{name} {_explain(data)}") from None
     if not proto.HasField("graph"):
@@ -131,46 +138,19 @@ SIGNS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 """How to know other files by their first bytes, and what to say of them."""
 
 
-def _explain(data: memoryview) -> str:
-    """Why ``data`` did not parse: cut off, or no protobuf from the start."""
-    position = 0
-    for end in _fields(data):
-        if end > len(data):
-            return f"is cut off: it ends at byte {len(data)}, inside a field that ends at byte {end}"
-        position = end
-    if position >= len(data):
-        return "is damaged: it has the shape of an ONNX model, but a part of it cannot be read"
-    return f"is no ONNX model, or is damaged at byte {position}"
-
-
 MODEL_FIELDS = range(1, 27)
 """The field numbers that occur in a model; anything else is no model."""
 
 
-def _fields(data: memoryview) -> Iterator[int]:
-    """Where each top-level field ends, as long as they look like a model's."""
+def _explain(data: memoryview) -> str:
+    """Why ``data`` did not parse: cut off, or no protobuf from the start."""
     position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        if tag >> 3 not in MODEL_FIELDS:
-            return
-        if tag & 7 == 0:
-            _, position = _varint(data, position)
-        elif tag & 7 == 2:
-            length, position = _varint(data, position)
-            position += length
-        else:
-            return
-        yield position
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
-    value = shift = 0
-    while position < len(data) and shift < 70:
-        byte = data[position]
-        value |= (byte & 127) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 128:
+    for field in fields(data, 0, len(data)):
+        if field.number not in MODEL_FIELDS:
             break
-    return value, position
+        if field.end > len(data):
+            return f"is cut off: it ends at byte {len(data)}, inside a field that ends at byte {field.end}"
+        position = field.end
+    if position >= len(data):
+        return "is damaged: it has the shape of an ONNX model, but a part of it cannot be read"
+    return f"is no ONNX model, or is damaged at byte {position}"

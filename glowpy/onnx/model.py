@@ -45,7 +45,7 @@ def import_model(
     except GlowError as error:
         raise Findings(f"{file.name} cannot be imported:", [error]) from None
     graph = Graph(clean_name(model.graph.name) if model.graph.name else "main")
-    importer = Importer(file.name, FoldingBuilder(graph), tables(), functions, Weights(file.folder))
+    importer = Importer(file.name, FoldingBuilder(graph), tables(), functions, Weights(file.folder, file.own))
     _import_graph(model.graph, importer, Place({}, opsets), bindings)
     if importer.findings:
         raise Findings(f"{file.name} cannot be imported:", importer.findings)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto
 
+from glowpy.onnx.wire import OWN
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.types import Array, Kind
 
@@ -56,10 +57,11 @@ def kind_of_code(code: int) -> Kind:
 
 
 class Weights:
-    """Reads the tensors of one model; external ones from files inside ``folder`` only."""
+    """Reads the tensors of one model; external ones from the bytes of its ``own`` file, or inside ``folder`` only."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, own: Array | None = None) -> None:
         self._folder = folder
+        self._own = own
         self._files: dict[Path, Array] = {}
 
     def array(self, tensor: TensorProto) -> Array:
@@ -75,21 +77,24 @@ class Weights:
             raise BadModel(f"a tensor cannot have dimensions {list(shape)}")
         if tensor.HasField("segment"):
             raise Unsupported("a tensor in segments is not supported")
-        if tensor.data_location == _P.EXTERNAL:
+        is_external = tensor.data_location == _P.EXTERNAL
+        if kind is Kind.STRING and (is_external or tensor.HasField("raw_data")):
+            raise BadModel("texts cannot stand in raw_data or in another file")
+        if is_external:
             return _from_bytes(self._external(tensor, kind, shape), kind, shape)
         if tensor.HasField("raw_data"):
-            if kind is Kind.STRING:
-                raise BadModel("texts cannot stand in raw_data")
             return _from_bytes(np.frombuffer(tensor.raw_data, np.uint8), kind, shape)
         return _from_fields(tensor, kind, shape)
 
     def _external(self, tensor: TensorProto, kind: Kind, shape: tuple[int, ...]) -> Array:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
-        data = self._map(location)
         needed = byte_count(kind, shape)
         offset = _natural(entries, "offset", 0)
         length = _natural(entries, "length", needed)
+        if location == OWN and self._own is not None:
+            return self._own[offset : offset + length]
+        data = self._map(location)
         if length != needed:
             raise BadModel(f"external data in '{location}' has {length} bytes, but {list(shape)} needs {needed}")
         if offset + length > data.size:
@@ -206,7 +211,7 @@ def has_external_data(model: ModelProto) -> bool:
     def external(graph: GraphProto) -> bool:
         attributes = [attribute for node in graph.node for attribute in node.attribute]
         tensors = [*graph.initializer, *(a.t for a in attributes if a.HasField("t"))]
-        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
+        if any(e.key == "location" and e.value != OWN for tensor in tensors for e in tensor.external_data):
             return True
         return any(external(a.g) for a in attributes if a.HasField("g"))
 

@@ -15,6 +15,7 @@ from onnx import ModelProto
 from onnx_cases import node_model
 
 from glowpy.onnx.files import MOST_BYTES, open_model
+from glowpy.onnx.weights import Weights, has_external_data
 from glowpy_ir.errors import BadModel
 
 
@@ -96,7 +97,25 @@ def test_a_model_opens_from_path_bytes_and_object(tmp_path: Path) -> None:
     file = open_model(path)
     assert (file.proto, file.name, file.folder) == (model(), "m.onnx", tmp_path)
     assert open_model(WHOLE).proto == model()
+    assert open_model(file) is file
     assert open_model(model()).folder is None
+
+
+def test_large_weights_stay_in_the_file(tmp_path: Path) -> None:
+    weights = {"_a": np.arange(5000, dtype=np.float32), "_b": np.arange(9000), "_c": np.ones(3, np.int32)}
+    proto = node_model("Sum", weights, 13)
+    data = proto.SerializeToString()
+    (tmp_path / "m.onnx").write_bytes(data)
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "m.onnx")
+    for source in (data, tmp_path / "m.onnx", tmp_path / "link.onnx"):
+        file = open_model(source)
+        assert file.proto.ByteSize() < 1000
+        assert not has_external_data(file.proto)
+        reader = Weights(file.folder, file.own)
+        for tensor, expected in zip(file.proto.graph.initializer, weights.values(), strict=True):
+            array = reader.array(tensor)
+            np.testing.assert_array_equal(array, expected)
+            assert np.shares_memory(array, file.own) == (expected.size > 3)
 
 
 def test_a_name_that_is_no_text_is_told() -> None:

@@ -61,6 +61,7 @@ HOSTILE = [
     (tensor_of([1], bytes(4), 999), "no element type"),
     (tensor_of([1], bytes(8), TensorProto.COMPLEX64), "complex64 are not supported"),
     (tensor_of([1], b"a", TensorProto.STRING), "texts cannot stand in raw_data"),
+    (tensor_of([1, 1 << 14], bytes(4)), "4 bytes, but"),
     (TensorProto(dims=[3], data_type=TensorProto.FLOAT, float_data=[1, 2]), "2 entries in float_data"),
     (TensorProto(dims=[1 << 40], data_type=TensorProto.FLOAT, float_data=[1]), "1 entries"),
     (TensorProto(dims=[1], data_type=TensorProto.INT8, int32_data=[300]), "no i8"),
