@@ -52,18 +52,18 @@ class Problem:
     """Vectors of output channels that panels are cut from."""
     depth: int
     """Rounds of the outermost reduction."""
-    round_bytes: int
-    """What one such round reads of a panel that is one vector wide."""
+    round_steps: int
+    """Multiplications in one such round."""
     wide: bool = False
     """Whether a panel may be one vector wider than usual."""
 
 
-_ROUND_BYTES = 28 << 10
-"""A piece of a panel that stays in the first-level cache (32 KiB) while all pixels use it."""
+_PIECE = 150
+"""Steps of a piece of a panel that stays in the first-level cache (32 KiB) while all pixels use it."""
 _FEW_PIXELS = 64
 """So few pixels leave a panel's next piece little time to arrive: there pieces are half as long."""
-_PANEL_BYTES = 64 << 10
-"""A whole panel that is read from the second-level cache without loss."""
+_LONG = 340
+"""Sums of so many steps are worth being computed in pieces."""
 _PIXELS = 256
 """Pixels that share a panel before the next one: enough to pay for its way from memory."""
 
@@ -76,10 +76,9 @@ def choose(problem: Problem, target: Target) -> Tiling:
     """
     vectors = min((3 if target.registers >= 32 else 2) + problem.wide, problem.blocks)
     rows = min(tile_rows(target, vectors), 12)
-    panel = vectors * problem.round_bytes * problem.depth
-    piece = _ROUND_BYTES if problem.height * problem.width > _FEW_PIXELS else _ROUND_BYTES // 2
-    pieces = -(-problem.depth // max(1, piece // (vectors * problem.round_bytes)))
-    k_block = -(-problem.depth // pieces) if panel > _PANEL_BYTES else 0
+    piece = _PIECE if problem.height * problem.width > _FEW_PIXELS else _PIECE // 2
+    pieces = -(-problem.depth // max(1, piece // problem.round_steps))
+    k_block = -(-problem.depth // pieces) if problem.round_steps * problem.depth > _LONG else 0
     row_block = _row_block(problem.height, max(1, _PIXELS // problem.width))
     return Tiling(rows, vectors, row_block, k_block, prefetch_right=True, prefetch_left=True)
 

@@ -201,7 +201,7 @@ def tiling_of(spec: Convolution, target: Target) -> Tiling:
         width=width,
         blocks=-(-group_out // spec.lanes),
         depth=-(-group_in // deep),
-        round_bytes=taps * deep * spec.lanes * spec.result.kind.nbytes,
+        round_steps=taps * deep,
     )
     return choose(problem, target)
 

@@ -100,7 +100,7 @@ def tiling_of(spec: MatMul, target: Target) -> Tiling:
         width=1,
         blocks=blocks,
         depth=-(-spec.depth // lanes),
-        round_bytes=lanes * lanes * spec.result.kind.nbytes,
+        round_steps=lanes,
         wide=spec.rows <= _FEW_ROWS or spec.depth <= _SHORT_DEPTH,
     )
     tiling = choose(problem, target)
