@@ -62,7 +62,7 @@ class Expr:
         return _apply("floordiv", self, other) if quotient is None else quotient
 
     def __rfloordiv__(self, other: int) -> Dim:
-        return _apply("floordiv", other, self)
+        return _apply("floordiv", other, self) if other else 0
 
     def __str__(self) -> str:
         return "+".join(_term_text(monomial, n) for monomial, n in self.terms).replace("+-", "-")
@@ -176,7 +176,8 @@ def _term_text(monomial: Monomial, n: int) -> str:
     return text if n == 1 else f"-{text}" if n == -1 else f"{n}*{text}"
 
 
-_TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_][\w.:/]*)|([-+*(),]))")
+_NAME = re.compile(r"[A-Za-z_][\w.:/]*")
+_TOKEN = re.compile(rf"\s*(?:(\d+)|({_NAME.pattern})|([-+*(),]))")
 
 
 def parse_dim(text: str) -> Dim:
@@ -184,7 +185,10 @@ def parse_dim(text: str) -> Dim:
     tokens = [m.group(m.lastindex or 0) for m in _TOKEN.finditer(text)]
     if "".join(tokens) != re.sub(r"\s", "", text) or not tokens:
         raise ValueError(f"not a dimension: {text!r}")
-    dim, rest = _parse_sum(tokens)
+    try:
+        dim, rest = _parse_sum(tokens)
+    except RecursionError:
+        raise ValueError("a dimension is nested too deeply") from None
     if rest:
         raise ValueError(f"not a dimension: {text!r}")
     return dim
@@ -215,6 +219,8 @@ def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
     head, *rest = tokens
     if head.isdigit():
         return int(head), rest
+    if not _NAME.fullmatch(head):
+        raise ValueError(f"{head!r} is no dimension")
     if rest[:1] != ["("]:
         return symbol(head), rest
     if head not in OPERATIONS:

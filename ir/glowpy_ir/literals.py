@@ -115,5 +115,8 @@ def read_operator(text: str, vocabulary: Vocabulary) -> Op:
     cls = vocabulary.get(name)
     if cls is None or not issubclass(cls, Op):
         raise SyntaxFault(f"unknown operator {name!r}")
-    op: Op = make(cls, Reader(rest, vocabulary).arguments(""))
+    try:
+        op: Op = make(cls, Reader(rest, vocabulary).arguments(""))
+    except RecursionError:
+        raise SyntaxFault("values are nested too deeply") from None
     return op

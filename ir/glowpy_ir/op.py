@@ -75,7 +75,8 @@ def literal(value: object) -> str:
         case Enum():
             return f"{type(value).__name__}.{value.name}"
         case str():
-            return repr(value).replace(" ", "\\x20")
+            quoted = "'" + repr('"' + value)[2:]  # with a double quote inside, repr takes single ones outside
+            return quoted.replace(" ", r"\x20").replace("//", r"/\x2f")
         case Expr():
             return f"`{value}`"
         case tuple():

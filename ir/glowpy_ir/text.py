@@ -16,7 +16,7 @@ import numpy as np
 from glowpy_ir.errors import GlowError, SyntaxFault
 from glowpy_ir.graph import Builder, Graph, Node, Value
 from glowpy_ir.literals import CORE, Vocabulary, read_operator
-from glowpy_ir.types import Array, TensorType
+from glowpy_ir.types import Array, Kind, TensorType
 
 SMALL = 16
 """Constants of at most so many elements are printed with them."""
@@ -24,14 +24,16 @@ SMALL = 16
 
 def digest(array: Array) -> str:
     """A short name for the content of an array."""
-    return "#" + hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data, digest_size=8).hexdigest()
+    strings = array.dtype == object
+    content = repr(array.ravel().tolist()).encode() if strings else np.ascontiguousarray(array).view(np.uint8).data
+    return "#" + hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def data_text(array: Array) -> str:
     """The elements of a small array, or the digest of a large one."""
     if array.size > SMALL:
         return digest(array)
-    return repr(np.asarray(array).ravel().tolist())
+    return repr(np.asarray(array).ravel().tolist()).replace("//", r"/\x2f")  # which would begin a comment
 
 
 def read_data(text: str, type: TensorType, arrays: Mapping[str, Array]) -> Array:
@@ -40,8 +42,12 @@ def read_data(text: str, type: TensorType, arrays: Mapping[str, Array]) -> Array
         if text not in arrays:
             raise SyntaxFault(f"the elements of constant {text} are not at hand")
         return arrays[text]
-    elements = ast.literal_eval(re.sub(r"\b(inf|nan)\b", r"'\1'", text))
-    return np.array(elements, type.kind.dtype).reshape(type.extents)
+    if type.kind is Kind.STRING:
+        return np.array(ast.literal_eval(text), object).reshape(type.extents)
+    elements = ast.literal_eval(re.sub(r"-?\b(inf|nan)\b", r"'\g<0>'", text))
+    if type.kind.is_float:
+        return np.array([float(element) for element in elements]).astype(type.kind.dtype).reshape(type.extents)
+    return np.array(elements).astype(type.kind.dtype).reshape(type.extents)
 
 
 def print_graph(graph: Graph) -> str:

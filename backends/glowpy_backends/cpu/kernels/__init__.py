@@ -1,0 +1,1 @@
+"""Kernels, one family a file."""
