@@ -16,6 +16,7 @@ from glowpy_backends.cpu.kernels import (
     indexing,
     lrn,
     matmul,
+    plain_convolution,
     pooling,
     rearrange,
     reduction,
@@ -27,6 +28,7 @@ from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, prod
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.op import Op
+from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
@@ -107,6 +109,16 @@ def packed_conv(site: Site) -> Kernel:
     start = bias[0].expand(result.shape) if bias else None
     epilogue = Epilogue(site.epilogue.operands, site.epilogue.apply, start)
     return site.op.algorithm.kernel(site.op.lying(image, result, epilogue), site.target)
+
+
+def plain_conv(site: Site) -> Kernel:
+    """A convolution of an image that is not blocked."""
+    assert isinstance(site.op, Conv)
+    (result,) = site.results
+    image, weights, *bias = site.operands
+    start = View(bias[0].kind, result.shape, (0, bias[0].strides[0], *(0 for _ in result.shape[2:]))) if bias else None
+    epilogue = Epilogue(site.epilogue.operands, site.epilogue.apply, start)
+    return plain_convolution.plain_convolution(site.op, result, image, weights, epilogue, site.target)
 
 
 def packed_matmul(site: Site) -> Kernel:
@@ -194,6 +206,7 @@ KERNELS: Mapping[type[Op], Select] = {
     ArgMax: searched,
     ArgMin: searched,
     AveragePool: pool,
+    Conv: plain_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Gather: gathered,
     GatherND: gathered,
@@ -216,7 +229,19 @@ BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, Ma
 """Operators on [N, C, H, W] for which there is a kernel that takes blocks."""
 
 FUSING: frozenset[type[Op]] = frozenset(
-    {AveragePool, MatMul, MaxPool, PackedConv, PackedMatMul, Rearrange, ReduceMax, ReduceMin, ReduceProd, ReduceSum}
+    {
+        AveragePool,
+        Conv,
+        MatMul,
+        MaxPool,
+        PackedConv,
+        PackedMatMul,
+        Rearrange,
+        ReduceMax,
+        ReduceMin,
+        ReduceProd,
+        ReduceSum,
+    }
 )
 
 
