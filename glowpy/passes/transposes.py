@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from glowpy.passes import fold, movement
-from glowpy.passes.known import is_known
+from glowpy.passes.known import is_known, is_used_once
 from glowpy.passes.movement import aligned, is_reshape
 from glowpy_ir.graph import Builder, Graph, Node, Value
 from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Elementwise
 from glowpy_ir.ops.movement import Concat, Expand, Pad, Reshape, Slice, Transpose
+from glowpy_ir.ops.normalization import Standardize
 from glowpy_ir.ops.reduction import CompositeReduction, Reduction, Search
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.rewrite import Replacement, Rule, rewrite
@@ -97,7 +98,7 @@ def turned(op: Op, order: Order) -> Op | None:
             return Concat(order[axis])
         case Softmax(axis=axis) | LogSoftmax(axis=axis) | Search(axis=axis, keepdims=True):
             return replace(op, axis=order[axis])
-        case Reduction(axes=axes, keepdims=True) | CompositeReduction(axes=axes, keepdims=True):
+        case Standardize(axes=axes) | Reduction(axes=axes, keepdims=True) | CompositeReduction(axes=axes, keepdims=True):
             return replace(op, axes=tuple(sorted(order[axis] for axis in axes)))
         case Pad(before=before, after=after, value=value):
             return Pad(back(before), back(after), value)
@@ -148,8 +149,10 @@ class Region:
         for user in value.users:
             if isinstance(user.op, Transpose):
                 gain += value.type.nbytes - _cost(tuple(self.order[axis] for axis in user.op.order), after)
-            elif user not in self.nodes and _reduced(user.op, self.order) is None:
-                is_seen = True
+            elif user not in self.nodes:
+                op, left = _reduced(user.op, self.order)
+                gain -= 0 if op is None or is_sorted(left) else user.output.type.nbytes
+                is_seen = is_seen or op is None
         return gain - _cost(self.order, after) if is_seen else gain
 
     def _takes_all_of(self, value: Value) -> bool:
@@ -186,7 +189,7 @@ class Region:
 
 def reordered(value: Value, order: Order, b: Builder) -> Value:
     """``Transpose(order)`` of ``value``, or something cheaper that is the same."""
-    if order == tuple(range(len(order))):
+    if is_sorted(order):
         return value
     if is_reshape(order, value.type):
         return b.add(Reshape(transposed(value.type, order).shape), value)
@@ -207,23 +210,31 @@ def _discard(graph: Graph, node: Node) -> None:
 
 
 def reduce_transposed(node: Node, b: Builder) -> Replacement:
-    """reduce(transpose(x)) = reduce(x) along other axes, where the dimensions that are left keep their order"""
+    """reduce(transpose(x)) = transpose(reduce(x)), along other axes: there is less to transpose, if anything is left"""
     match node:
-        case Node(inputs=(Value(producer=Node(op=Transpose(order=order), inputs=(x,))),)):
-            op = _reduced(node.op, order)
-            return b.add(op, x) if op else None
+        case Node(inputs=(Value(producer=Node(op=Transpose(order=order), inputs=(x,))) as moved,)):
+            op, left = _reduced(node.op, order)
+            if op is None or not (is_sorted(left) or is_used_once(b.graph, moved)):
+                return None
+            return reordered(b.add(op, x), left, b)
         case _:
             return None
 
 
-def _reduced(op: Op, order: Order) -> Op | None:
-    """The reduction of ``x`` that gives what ``op`` makes of ``Transpose(order)`` of it."""
+def _reduced(op: Op, order: Order) -> tuple[Op | None, Order]:
+    """The reduction of ``x``, and the order to put its result in, that give what ``op`` makes of its transpose."""
     match op:
         case Reduction(axes=axes, keepdims=False) | CompositeReduction(axes=axes, keepdims=False):
             left = [order[axis] for axis in range(len(order)) if axis not in axes]
-            return replace(op, axes=tuple(sorted(order[axis] for axis in axes))) if left == sorted(left) else None
+            ranks = {axis: i for i, axis in enumerate(sorted(left))}
+            return replace(op, axes=tuple(sorted(order[axis] for axis in axes))), tuple(ranks[axis] for axis in left)
         case _:
-            return None
+            return None, ()
+
+
+def is_sorted(order: Order) -> bool:
+    """Whether ``order`` leaves all dimensions where they are."""
+    return order == tuple(range(len(order)))
 
 
 RULES: tuple[Rule, ...] = (*movement.RULES, reduce_transposed, *fold.RULES)
