@@ -98,7 +98,9 @@ def turned(op: Op, order: Order) -> Op | None:
             return Concat(order[axis])
         case Softmax(axis=axis) | LogSoftmax(axis=axis) | Search(axis=axis, keepdims=True):
             return replace(op, axis=order[axis])
-        case Standardize(axes=axes) | Reduction(axes=axes, keepdims=True) | CompositeReduction(axes=axes, keepdims=True):
+        case Reduction(axes=axes, keepdims=True) | CompositeReduction(axes=axes, keepdims=True):
+            return replace(op, axes=tuple(sorted(order[axis] for axis in axes)))
+        case Standardize(axes=axes):
             return replace(op, axes=tuple(sorted(order[axis] for axis in axes)))
         case Pad(before=before, after=after, value=value):
             return Pad(back(before), back(after), value)
