@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable
 from pathlib import Path
 
 from glowpy_backends.base import Backend, BackendOptions, Executable
@@ -16,12 +16,12 @@ from glowpy_backends.cpu.layout import ChooseLayout, ExpandRest
 from glowpy_backends.cpu.net import emit_net
 from glowpy_backends.cpu.packed_conv import Depthwise, Direct, PackedConv, Winograd
 from glowpy_backends.cpu.packed_matmul import PackedMatMul
-from glowpy_backends.cpu.select import has_kernel, select_kernel, takes_epilogue
+from glowpy_backends.cpu.select import has_kernel, likeness, select_kernel, takes_epilogue
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_ir.errors import Findings, GlowError, Unsupported
 from glowpy_ir.literals import CORE, Vocabulary
-from glowpy_ir.op import Composite, Op, Primitive
+from glowpy_ir.op import Composite, Op
 from glowpy_ir.ops.fused import Fused
 from glowpy_ir.program import Compute, Instruction, Program
 from glowpy_ir.rewrite import Pass
@@ -51,7 +51,7 @@ class Cpu(Backend):
     def keeps(self, op: Composite) -> bool:
         return has_kernel(op) or has_kernel(Blocked(op))
 
-    def fuses(self, head: Primitive) -> bool:
+    def fuses(self, head: Op) -> bool:
         return takes_epilogue(head)
 
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
@@ -62,18 +62,27 @@ class Cpu(Backend):
         return True
 
     def compile(self, program: Program) -> Executable:
-        kernels = self.select(program)
-        net = emit_net(program, kernels, self.target, self.options.flush_denormals)
-        modules = {kernel.symbol: kernel.ir for kernel in kernels.values()} | {net.symbol: net.ir}
-        jobs = len(os.sched_getaffinity(0))
-        with KernelCompiler(self.target, self.cache, jobs) as compiler:
-            for symbol, ir in modules.items():
-                compiler.submit(symbol, ir)
+        self.check(program)
+        kernels: dict[Instruction, Kernel] = {}
+        known: dict[Hashable, Kernel] = {}
+        modules: dict[str, str] = {}
+        with KernelCompiler(self.target, self.cache, jobs=len(os.sched_getaffinity(0))) as compiler:
+            for instruction in program.instructions:
+                same = likeness(instruction)
+                if same not in known:
+                    known[same] = kernel = select_kernel(instruction, self.target)
+                    if kernel.symbol not in modules:
+                        compiler.submit(kernel.symbol, kernel.ir)
+                    modules[kernel.symbol] = kernel.ir
+                kernels[instruction] = known[same]
+            net = emit_net(program, kernels, self.target, self.options.flush_denormals)
+            modules[net.symbol] = net.ir
+            compiler.submit(net.symbol, net.ir)
             objects = compiler.finish()
         return NativeProgram.of(program, net, modules, objects, self.target, self.options)
 
-    def select(self, program: Program) -> Mapping[Instruction, Kernel]:
-        """A kernel for each instruction; Findings that tell all instructions for which there is none."""
+    def check(self, program: Program) -> None:
+        """Raise Findings that tell all instructions for which there is no kernel."""
         missing: list[GlowError] = []
         for instruction in program.instructions:
             if isinstance(instruction, Compute) and not has_kernel(instruction.op):
@@ -81,7 +90,6 @@ class Cpu(Backend):
                 missing.append(Unsupported(f"no CPU kernel for {instruction.op.name} of {types}").at(instruction.origin))
         if missing:
             raise Findings("the CPU backend cannot compile this model; try --backend=interpreter", missing)
-        return {instruction: select_kernel(instruction, self.target) for instruction in program.instructions}
 
     @classmethod
     def load(cls, folder: Path, options: BackendOptions) -> Executable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.blocked import Blocked, Rearrange
@@ -22,11 +22,14 @@ from glowpy_backends.cpu.kernels import (
     reduction,
     resample,
     search,
+    softmax,
+    standardize,
 )
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
+from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
@@ -34,10 +37,11 @@ from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Copy
-from glowpy_ir.ops.normalization import Lrn
+from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
+from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
 
@@ -62,6 +66,13 @@ def view_of(buffer: Buffer) -> View:
     return View(buffer.type.kind, layout.shape, layout.strides)
 
 
+def likeness(instruction: Instruction) -> Hashable:
+    """What decides which kernel computes an instruction: those that are equal in it have one kernel."""
+    if isinstance(instruction, ZeroHalo):
+        return instruction.buffer.type, instruction.buffer.halo
+    return instruction.op, tuple(map(view_of, instruction.outputs)), tuple(map(view_of, instruction.inputs))
+
+
 def select_kernel(instruction: Instruction, target: Target) -> Kernel:
     """The kernel that computes an instruction, for pointers to its results and then its inputs."""
     if isinstance(instruction, ZeroHalo):
@@ -78,7 +89,8 @@ def select_kernel(instruction: Instruction, target: Target) -> Kernel:
     kinds = tuple(view.kind for view in extras)
     if op.head is None:
         return elementwise.stack(results[0], extras, Body(op.body, kinds), target)
-    body = Body(op.body, (results[0].kind, *kinds))
+    (head,) = infer(op.head, *(buffer.type for buffer in instruction.inputs[: op.arity]))
+    body = Body(op.body, (head.kind, *kinds))
     return _emitter(op.head)(Site(op.head, results, inputs[: op.arity], Epilogue(extras, body), target))
 
 
@@ -182,6 +194,18 @@ def searched(site: Site) -> Kernel:
     return search.search(site.op, site.results[0], site.operands[0], site.target)
 
 
+def softmax_of_rows(site: Site) -> Kernel:
+    """Numbers along an axis as weights."""
+    assert isinstance(site.op, Softmax | LogSoftmax)
+    return softmax.softmax(site.op, site.results[0], site.operands[0], site.epilogue, site.target)
+
+
+def standardized(site: Site) -> Kernel:
+    """Numbers along some axes with mean zero and variance one."""
+    assert isinstance(site.op, Standardize)
+    return standardize.standardize(site.op, site.results[0], site.operands[0], site.epilogue, site.target)
+
+
 def resampled(site: Site) -> Kernel:
     """Weighted sums of a few elements along an axis."""
     assert isinstance(site.op, Resample)
@@ -210,6 +234,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Gather: gathered,
     GatherND: gathered,
+    LogSoftmax: softmax_of_rows,
     MatMul: computed_matmul,
     MaxPool: pool,
     PackedConv: packed_conv,
@@ -222,7 +247,9 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceProd: reduce,
     ReduceSum: reduce,
     ScatterND: scattered,
+    Softmax: softmax_of_rows,
     Splat: splat,
+    Standardize: standardized,
 }
 
 BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, MaxPool: pool}
@@ -241,6 +268,9 @@ FUSING: frozenset[type[Op]] = frozenset(
         ReduceMin,
         ReduceProd,
         ReduceSum,
+        LogSoftmax,
+        Softmax,
+        Standardize,
     }
 )
 
