@@ -166,7 +166,7 @@ def test_a_narrow_beam_looks_over_a_hill() -> None:
     high, low = [(0, 1), (1, 2), (2, 6)], [(0, 3), (3, 4), (4, 5), (5, 6)]
     steps, sizes = graph([*high, *low], [0, 50, 1, 20, 30, 20, 0])
     region = region_of(steps, sizes, 0, 0)
-    found, _ = beam_search(region, enough=0, width=1)
+    found, _ = beam_search(region, enough=51, width=1)
     assert region.peak(found) == least_peak(steps, sizes) == 51
 
 
