@@ -1,0 +1,55 @@
+"""Numbers in order, and running sums."""
+
+from __future__ import annotations
+
+import math
+
+from glowpy_backends.cpu.builder import F64, I64, Builder, Index, Ssa, index, zero
+from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
+from glowpy_backends.cpu.target import Target
+from glowpy_backends.cpu.view import View
+
+
+def iota(result: View, target: Target) -> Kernel:
+    """``0, 1, …``"""
+    (count,), (stride,) = result.shape, result.strides
+
+    def unit(b: Builder, call: Call) -> None:
+        (into,) = call.operands
+
+        def one(i: Index, _: list[Ssa]) -> None:
+            number = index(i)
+            if result.kind.is_float:
+                number = b.cast("sitofp", number, result.element)
+            elif result.element != I64:
+                number = b.cast("trunc", number, result.element)
+            b.store(number, b.gep(into, b.mul(i, stride), result.element))
+
+        b.loop(0, count, 1, one)
+
+    return define_kernel("iota", target, 1, 1, 0, unit)
+
+
+def running_sum(axis: int, result: View, operand: View, target: Target) -> Kernel:
+    """Each element and all before it along ``axis``; floats are added in float64. Units are the rows along the axis."""
+    element = operand.element
+    type = F64 if element.is_float else element
+    dims = [d for d in range(len(operand.shape)) if d != axis]
+
+    def unit(b: Builder, call: Call) -> None:
+        into, source = call.operands
+        row = call.unit
+        for d in reversed(dims):
+            place, row = b.rem(row, operand.shape[d]), b.div(row, operand.shape[d])
+            into = b.gep(into, b.mul(place, result.strides[d]), element)
+            source = b.gep(source, b.mul(place, operand.strides[d]), element)
+
+        def one(i: Index, carried: list[Ssa]) -> list[Ssa]:
+            given = b.load(b.gep(source, b.mul(i, operand.strides[axis]), element), element)
+            total = b.op("fadd" if type.is_float else "add", carried[0], b.cast("fpext", given, type))
+            b.store(b.cast("fptrunc", total, element), b.gep(into, b.mul(i, result.strides[axis]), element))
+            return [total]
+
+        b.loop(0, operand.shape[axis], 1, one, [zero(type)])
+
+    return define_kernel("running_sum", target, 2, math.prod(operand.shape[d] for d in dims), 0, unit)
