@@ -10,7 +10,9 @@ from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels import (
+    argmax_pool,
     copy,
+    counting,
     elementwise,
     fill,
     indexing,
@@ -23,6 +25,7 @@ from glowpy_backends.cpu.kernels import (
     resample,
     search,
     softmax,
+    sorting,
     standardize,
 )
 from glowpy_backends.cpu.packed_conv import PackedConv
@@ -32,16 +35,18 @@ from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
 from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.counting import Iota, RunningSum
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Copy
 from glowpy_ir.ops.normalization import Lrn, Standardize
-from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
+from glowpy_ir.ops.sorting import TopK
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
 
@@ -226,14 +231,35 @@ def rearranged(site: Site) -> Kernel:
     return rearrange.rearrange(site.op, site.results[0], site.operands, site.epilogue, site.target)
 
 
+def places_of_maxima(site: Site) -> Kernel:
+    """Where the largest element under each window stands."""
+    assert isinstance(site.op, ArgMaxPool)
+    return argmax_pool.argmax_pool(site.op, site.results[0], site.operands[0], site.target)
+
+
+def summed_up(site: Site) -> Kernel:
+    """Each element and all before it, added up."""
+    assert isinstance(site.op, RunningSum)
+    return counting.running_sum(site.op.axis, site.results[0], site.operands[0], site.target)
+
+
+def first_in_order(site: Site) -> Kernel:
+    """The largest or smallest elements, in order."""
+    assert isinstance(site.op, TopK)
+    values, places = site.results
+    return sorting.top_k(site.op, values, places, site.operands[0], site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     ArgMax: searched,
     ArgMin: searched,
+    ArgMaxPool: places_of_maxima,
     AveragePool: pool,
     Conv: plain_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Gather: gathered,
     GatherND: gathered,
+    Iota: lambda site: counting.iota(site.results[0], site.target),
     LogSoftmax: softmax_of_rows,
     MatMul: computed_matmul,
     MaxPool: pool,
@@ -246,10 +272,12 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
+    RunningSum: summed_up,
     ScatterND: scattered,
     Softmax: softmax_of_rows,
     Splat: splat,
     Standardize: standardized,
+    TopK: first_in_order,
 }
 
 BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, MaxPool: pool}
