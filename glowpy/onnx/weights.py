@@ -24,16 +24,19 @@ KINDS: Mapping[int, Kind] = {
     _P.FLOAT8E4M3FNUZ: Kind.F8E4M3FNUZ,
     _P.FLOAT8E5M2: Kind.F8E5M2,
     _P.FLOAT8E5M2FNUZ: Kind.F8E5M2FNUZ,
+    _P.FLOAT4E2M1: Kind.F4E2M1,
     _P.INT64: Kind.I64,
     _P.INT32: Kind.I32,
     _P.INT16: Kind.I16,
     _P.INT8: Kind.I8,
     _P.INT4: Kind.I4,
+    _P.INT2: Kind.I2,
     _P.UINT64: Kind.U64,
     _P.UINT32: Kind.U32,
     _P.UINT16: Kind.U16,
     _P.UINT8: Kind.U8,
     _P.UINT4: Kind.U4,
+    _P.UINT2: Kind.U2,
     _P.BOOL: Kind.BOOL,
     _P.STRING: Kind.STRING,
 }
@@ -42,7 +45,7 @@ KINDS: Mapping[int, Kind] = {
 MOST_DIMENSIONS = 32
 """NumPy's limit is 64, and some operators split each dimension in two."""
 
-BITS: Mapping[Kind, int] = {Kind.I4: 4, Kind.U4: 4}
+BITS: Mapping[Kind, int] = {Kind.F4E2M1: 4, Kind.I4: 4, Kind.U4: 4, Kind.I2: 2, Kind.U2: 2}
 """How many bits an element takes in a file, where that is not its size in memory."""
 
 
@@ -154,6 +157,8 @@ def _unpack(data: Array, kind: Kind, count: int) -> Array:
     bits = BITS[kind]
     shifts = np.arange(0, 8, bits).astype(np.uint8)
     codes: Array = ((data[:, None] >> shifts) & ((1 << bits) - 1)).ravel()[:count]
+    if kind.is_float:
+        return np.asarray(codes).view(kind.dtype)
     if kind.is_signed:
         codes = (codes.astype(np.int8) ^ (1 << bits - 1)) - (1 << bits - 1)
     return codes.astype(kind.dtype)

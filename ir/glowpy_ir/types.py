@@ -29,22 +29,25 @@ class Kind(Enum):
     F8E4M3FNUZ = "f8e4m3fnuz"
     F8E5M2 = "f8e5m2"
     F8E5M2FNUZ = "f8e5m2fnuz"
+    F4E2M1 = "f4e2m1"
     I64 = "i64"
     I32 = "i32"
     I16 = "i16"
     I8 = "i8"
     I4 = "i4"
+    I2 = "i2"
     U64 = "u64"
     U32 = "u32"
     U16 = "u16"
     U8 = "u8"
     U4 = "u4"
+    U2 = "u2"
     BOOL = "bool"
     STRING = "string"
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy type of one element; four-bit kinds take a byte each."""
+        """The NumPy type of one element; kinds of less than a byte take a whole one."""
         return _DTYPES[self]
 
     @property
@@ -82,16 +85,19 @@ _DTYPES: dict[Kind, np.dtype[Any]] = {
     Kind.F8E4M3FNUZ: np.dtype(ml_dtypes.float8_e4m3fnuz),
     Kind.F8E5M2: np.dtype(ml_dtypes.float8_e5m2),
     Kind.F8E5M2FNUZ: np.dtype(ml_dtypes.float8_e5m2fnuz),
+    Kind.F4E2M1: np.dtype(ml_dtypes.float4_e2m1fn),
     Kind.I64: np.dtype(np.int64),
     Kind.I32: np.dtype(np.int32),
     Kind.I16: np.dtype(np.int16),
     Kind.I8: np.dtype(np.int8),
     Kind.I4: np.dtype(ml_dtypes.int4),
+    Kind.I2: np.dtype(ml_dtypes.int2),
     Kind.U64: np.dtype(np.uint64),
     Kind.U32: np.dtype(np.uint32),
     Kind.U16: np.dtype(np.uint16),
     Kind.U8: np.dtype(np.uint8),
     Kind.U4: np.dtype(ml_dtypes.uint4),
+    Kind.U2: np.dtype(ml_dtypes.uint2),
     Kind.BOOL: np.dtype(np.bool_),
     Kind.STRING: np.dtype(np.object_),
 }

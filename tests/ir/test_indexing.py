@@ -22,7 +22,7 @@ from glowpy_ir.ops.arrangement import (
     Tile,
     Triangle,
 )
-from glowpy_ir.ops.counting import CumSum, Iota, RunningSum
+from glowpy_ir.ops.counting import Cumulate, Iota, RunningProduct, RunningSum
 from glowpy_ir.ops.indexing import Gather, GatherElements, GatherND, ScatterElements, ScatterND, Update
 from glowpy_ir.ops.sorting import TopK
 from glowpy_ir.text import parse, print_graph
@@ -44,7 +44,7 @@ OPEN: list[tuple[Op, tuple[str, ...], tuple[str, ...]]] = [
     (ScatterND(), ("f32[n,3]", "i64[k,1]", "f32[k,3]"), ("f32[n,3]",)),
     (ScatterElements(0, Update.ADD), ("f32[n,3]", "i64[k,3]", "f32[k,3]"), ("f32[n,3]",)),
     (Iota(N), (), ("i64[n]",)),
-    (CumSum(1, True, True), ("f32[a,n]",), ("f32[a,n]",)),
+    (Cumulate(RunningSum(1), True, True), ("f32[a,n]",), ("f32[a,n]",)),
     (TopK(1, 3), ("f32[a,n]",), ("f32[a,3]", "i64[a,3]")),
     (Tile((2, N)), ("f32[a,3]",), ("f32[2*a,3*n]",)),
     (PadWithBorder((0, 2), (1, 1), Border.REFLECT), ("f32[a,n]",), ("f32[a+1,n+3]",)),
@@ -73,8 +73,8 @@ CASES: list[tuple[Op, tuple[Array, ...]]] = [
     (ScatterElements(2, Update.MAX), (X, RNG.integers(0, 5, (3, 2, 7)), np.ones((3, 2, 7), np.float32))),
     (Iota(7), ()),
     (RunningSum(1), (X,)),
-    (CumSum(2, True), (X,)),
-    (CumSum(0, True, True), (X[:1],)),
+    (Cumulate(RunningSum(2), True), (X,)),
+    (Cumulate(RunningProduct(0), True, True), (X[:1],)),
     (TopK(2, 2, False), (X,)),
     (TopK(0, 0), (X,)),
     (Tile((2, 1, 3)), (X,)),

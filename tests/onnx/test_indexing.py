@@ -107,6 +107,15 @@ def test_top_k_with_ties(axis: int, largest: int, dtype: type) -> None:
     agree_with_runtime("TopK", operands, 11, 2, axis=axis, largest=largest)
 
 
+@pytest.mark.parametrize(("exclusive", "reverse"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_cum_prod(exclusive: int, reverse: int) -> None:
+    model = node_model("CumProd", {"x": X, "_axis": np.array(-2)}, 26, exclusive=exclusive, reverse=reverse)
+    whole = np.flip(X, 1) if reverse else X
+    shifted = np.concatenate((np.ones_like(whole[:, :1]), whole[:, :-1]), 1) if exclusive else whole
+    expected = np.cumprod(shifted.astype(np.float64), 1).astype(np.float32)
+    compare(run_model(model, {"x": X})["y0"], np.flip(expected, 1) if reverse else expected)
+
+
 def test_top_k_by_attribute() -> None:
     agree_with_runtime("TopK", {"x": X}, 9, 2, k=2, axis=1)
 

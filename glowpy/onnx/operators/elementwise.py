@@ -9,7 +9,7 @@ from functools import reduce
 from glowpy.onnx.context import Loader, NodeContext, Table
 from glowpy_ir.graph import Value
 from glowpy_ir.op import Op
-from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.convert import BitCast, Cast
 from glowpy_ir.ops.elementwise import Add, Div, Max, Min, Mul, Pow, Reciprocal, Sub, scalar
 from glowpy_ir.ops.functions import (
     Abs,
@@ -131,6 +131,11 @@ def _cast(c: NodeContext, to: Kind) -> Value:
     return c.input(0) if c.type(0).kind is to else c.b.add(Cast(to, saturate), c.input(0))
 
 
+def load_bit_cast(c: NodeContext) -> Value:
+    """ONNX BitCast."""
+    return c.b.add(BitCast(c.attributes.kind("to")), c.input(0))
+
+
 SAME: Mapping[tuple[str, int], Op] = {
     ("Abs", 6): Abs(),
     ("Acos", 7): Acos(),
@@ -181,6 +186,7 @@ SAME: Mapping[tuple[str, int], Op] = {
 LOADERS: Table = {
     **{row: applies(op) for row, op in SAME.items()},
     ("BitShift", 11): load_bit_shift,
+    ("BitCast", 26): load_bit_cast,
     ("Cast", 6): load_cast,
     ("CastLike", 15): load_cast_like,
     ("IsInf", 10): load_is_inf,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from glowpy.onnx.context import NodeContext, Table, positive_axis
+from glowpy.onnx.context import Loader, NodeContext, Table, positive_axis
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.arrangement import OneHot, ReverseSequence, Triangle
 from glowpy_ir.ops.convert import Cast
-from glowpy_ir.ops.counting import CumSum
+from glowpy_ir.ops.counting import Cumulate, Running, RunningProduct, RunningSum
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.indexing import Gather, GatherElements, GatherND, ScatterElements, ScatterND, Update
 from glowpy_ir.ops.movement import Reshape, full_slice
@@ -74,10 +74,13 @@ def load_reverse_sequence(c: NodeContext) -> Value:
     return c.b.add(ReverseSequence(time, batch), c.input(0), c.input(1))
 
 
-def load_cum_sum(c: NodeContext) -> Value:
-    (axis,) = c.known_ints(1)
-    exclusive, reverse = c.attributes.flag("exclusive", False), c.attributes.flag("reverse", False)
-    return c.b.add(CumSum(positive_axis(axis, c.type(0).rank), exclusive, reverse), c.input(0))
+def _cumulate(running: type[Running]) -> Loader:
+    def load(c: NodeContext) -> Value:
+        axis = positive_axis(_count(c), c.type(0).rank)
+        exclusive, reverse = c.attributes.flag("exclusive", False), c.attributes.flag("reverse", False)
+        return c.b.add(Cumulate(running(axis), exclusive, reverse), c.input(0))
+
+    return load
 
 
 def load_top_k_1(c: NodeContext) -> tuple[Value, ...]:
@@ -97,7 +100,7 @@ def load_top_k_11(c: NodeContext) -> tuple[Value, ...]:
 def _count(c: NodeContext) -> int:
     counts = c.known_ints(1)
     if len(counts) != 1:
-        raise TypeMismatch(f"the number of elements to find must be one number, not {c.type(1)}")
+        raise TypeMismatch(f"input 1 must be one number, not {c.type(1)}")
     return counts[0]
 
 
@@ -144,7 +147,8 @@ LOADERS: Table = {
     ("OneHot", 9): load_one_hot,
     ("Trilu", 14): load_trilu,
     ("ReverseSequence", 10): load_reverse_sequence,
-    ("CumSum", 11): load_cum_sum,
+    ("CumSum", 11): _cumulate(RunningSum),
+    ("CumProd", 26): _cumulate(RunningProduct),
     ("TopK", 1): load_top_k_1,
     ("TopK", 10): load_top_k_10,
     ("TopK", 11): load_top_k_11,

@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from glowpy_ir.errors import UsageError
+from glowpy_ir.errors import TypeMismatch, UsageError
+from glowpy_ir.op import Primitive
 from glowpy_ir.ops.elementwise import Unary, widened
 from glowpy_ir.types import Array, Kind, TensorType
 
-EIGHT_BIT_FLOATS = frozenset({Kind.F8E4M3FN, Kind.F8E4M3FNUZ, Kind.F8E5M2, Kind.F8E5M2FNUZ})
-FOUR_BIT_INTEGERS = frozenset({Kind.I4, Kind.U4})
+SMALL_FLOATS = frozenset({Kind.F8E4M3FN, Kind.F8E4M3FNUZ, Kind.F8E5M2, Kind.F8E5M2FNUZ, Kind.F4E2M1})
+SMALL_INTEGERS = frozenset({Kind.I4, Kind.U4, Kind.I2, Kind.U2})
 
 
 @dataclass(frozen=True)
 class Cast(Unary):
     """The elements as elements of kind ``to`` (ONNX Cast)
 
-    - To floats: rounded to the nearest, of two the even one. What is too large becomes infinite; in 8-bit floats the
+    - To floats: rounded to the nearest, of two the even one. What is too large becomes infinite; in smaller floats the
       largest number instead, or, without ``saturate``, infinite or NaN as the kind has it.
     - Floats to integers: rounded toward zero; what is out of range becomes the nearest number in it, and NaN zero.
       To four-bit integers: by way of i8, of which the low bits are kept.
@@ -45,23 +46,39 @@ class Cast(Unary):
             match self.to:
                 case _ if source is self.to:
                     return input
-                case _ if source in FOUR_BIT_INTEGERS:  # NumPy converts them to and from few others
+                case _ if source in SMALL_INTEGERS:  # NumPy converts them to and from few others
                     return self.evaluate(input.astype(np.int8))
                 case Kind.STRING:
                     return widened(input).astype(np.str_).astype(object)
                 case Kind.BOOL:
                     return np.asarray(widened(input) != 0)
-                case _ if self.to in FOUR_BIT_INTEGERS:
+                case _ if self.to in SMALL_INTEGERS:
                     return Cast(Kind.I8).evaluate(input).astype(self.to.dtype)
                 case _ if source.is_float and self.to.is_integer:
                     return _to_integers(widened(input), self.to)
-                case _ if self.to in EIGHT_BIT_FLOATS:
-                    return self._to_eight_bits(input.astype(np.float32))
+                case _ if self.to in SMALL_FLOATS:
+                    return self._to_small_float(input.astype(np.float32))
                 case _:
                     return input.astype(self.to.dtype)
 
-    def _to_eight_bits(self, input: Array) -> Array:
+    def _to_small_float(self, input: Array) -> Array:
         return (np.clip(input, *self.to.limits) if self.saturate else input).astype(self.to.dtype)
+
+
+@dataclass(frozen=True)
+class BitCast(Primitive):
+    """The same bits taken for an element of kind ``to``, which has as many (ONNX BitCast)"""
+
+    to: Kind
+
+    def infer(self, input: TensorType) -> TensorType:
+        whole = frozenset(Kind) - SMALL_INTEGERS - {Kind.STRING, Kind.F4E2M1}
+        if not {input.kind, self.to} <= whole or input.kind.nbytes != self.to.nbytes:
+            raise TypeMismatch(f"the bits of {input.kind.value} are not those of {self.to.value}")
+        return input.with_kind(self.to)
+
+    def evaluate(self, input: Array) -> Array:
+        return input.view(self.to.dtype)
 
 
 def _to_integers(input: Array, to: Kind) -> Array:

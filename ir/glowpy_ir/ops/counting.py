@@ -1,8 +1,9 @@
-"""Numbers in order, and running sums."""
+"""Numbers in order, and running sums and products."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,10 +31,12 @@ class Iota(Primitive):
 
 
 @dataclass(frozen=True)
-class RunningSum(Primitive):
-    """Each element and all before it along ``axis``, added up."""
+class Running(Primitive):
+    """A primitive that combines each element with all before it along ``axis``."""
 
     axis: int
+    neutral: ClassVar[int]
+    """What changes nothing when it is combined."""
 
     def infer(self, input: TensorType) -> TensorType:
         require_kind(self.name, input.kind, NUMBERS)
@@ -41,30 +44,55 @@ class RunningSum(Primitive):
             raise TypeMismatch(f"no axis {self.axis} in {input}")
         return input
 
+    def combine(self, input: Array, axis: int) -> Array:
+        """The meaning; floats are float64, to be rounded once."""
+        raise NotImplementedError
+
     def evaluate(self, input: Array) -> Array:
         wide = input.astype(np.float64) if TensorType.of(input).kind.is_float else input
-        return np.cumsum(wide, self.axis).astype(input.dtype)
+        with np.errstate(all="ignore"):
+            return self.combine(wide, self.axis).astype(input.dtype)
 
 
 @dataclass(frozen=True)
-class CumSum(Composite):
-    """The running sum from the front, or in ``reverse`` from the back; ``exclusive`` of the element itself
+class RunningSum(Running):
+    """Each element and all before it along ``axis``, added up."""
 
-    (ONNX CumSum)
+    neutral = 0
+
+    def combine(self, input: Array, axis: int) -> Array:
+        return np.cumsum(input, axis)
+
+
+@dataclass(frozen=True)
+class RunningProduct(Running):
+    """Each element and all before it along ``axis``, multiplied."""
+
+    neutral = 1
+
+    def combine(self, input: Array, axis: int) -> Array:
+        return np.cumprod(input, axis)
+
+
+@dataclass(frozen=True)
+class Cumulate(Composite):
+    """A running sum or product from the front, or in ``reverse`` from the back; ``exclusive`` of the element itself
+
+    (ONNX CumSum, CumProd)
     """
 
-    axis: int
+    running: Running
     exclusive: bool = False
     reverse: bool = False
 
     def expand(self, e: Emitter[T], input: T) -> T:
-        shape = e.type_of(input).shape
-        extent = shape[self.axis]
-        backwards = full_slice(shape, self.axis, extent - 1, extent, -1)
+        shape, axis = e.type_of(input).shape, self.running.axis
+        extent = shape[axis]
+        backwards = full_slice(shape, axis, extent - 1, extent, -1)
         result = e.add(backwards, input) if self.reverse else input
         if self.exclusive:
-            before = tuple(int(d == self.axis) for d in range(len(shape)))
-            shorter = e.add(full_slice(shape, self.axis, 0, extent - 1), result)
-            result = e.add(Pad(before, (0,) * len(shape)), shorter)
-        result = e.add(RunningSum(self.axis), result)
+            before = tuple(int(d == axis) for d in range(len(shape)))
+            shorter = e.add(full_slice(shape, axis, 0, extent - 1), result)
+            result = e.add(Pad(before, (0,) * len(shape), self.running.neutral), shorter)
+        result = e.add(self.running, result)
         return e.add(backwards, result) if self.reverse else result
