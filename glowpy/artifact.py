@@ -10,7 +10,7 @@ from typing import Any
 
 from glowpy.feeds import Shapes, TensorSpec
 from glowpy.files import writing_folder
-from glowpy.program.memory import BufferPlan, MemoryPlan
+from glowpy.program.plan import BufferPlan, MemoryPlan
 from glowpy.specialise import Specialisation
 from glowpy_backends.base import BackendOptions, backend_class
 from glowpy_ir.errors import GlowError, UsageError

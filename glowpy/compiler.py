@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from glowpy.options import Options
 from glowpy.pipeline import Trace, optimize
-from glowpy.program.memory import MemoryPlan
 from glowpy.program.pipeline import build_program
+from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Backend, Executable, backend_class
 from glowpy_ir.graph import Graph
 from glowpy_ir.program import Program

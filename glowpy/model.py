@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glowpy.artifact import fill_artifact, write_artifact
 from glowpy.feeds import TensorSpec, check_feeds, name_feeds
-from glowpy.program.memory import MemoryPlan
+from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import Specialisations
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array

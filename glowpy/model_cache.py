@@ -86,7 +86,7 @@ class ModelCache:
 
 
 def _content(path: Path) -> bytes:
-    """A digest of the file, whose blocks are hashed side by side: hashlib leaves the interpreter to others meanwhile."""
+    """A digest of the file; hashlib lets go of the interpreter, so that blocks are hashed side by side."""
     size = path.stat().st_size
 
     def block(start: int) -> bytes:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from glowpy.feeds import Shapes
-from glowpy.program.memory import MemoryPlan
+from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Executable
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from glowpy_ir.errors import Unsupported, UsageError
-from glowpy_ir.literals import CORE, Vocabulary
-from glowpy_ir.op import Composite, Op, Primitive
-from glowpy_ir.program import Program
-from glowpy_ir.rewrite import Pass
-from glowpy_ir.strided import Strided
-from glowpy_ir.types import Array
+
+if TYPE_CHECKING:  # a compiled model runs without these
+    from glowpy_ir.literals import Vocabulary
+    from glowpy_ir.op import Composite, Op
+    from glowpy_ir.program import Program
+    from glowpy_ir.rewrite import Pass
+    from glowpy_ir.strided import Strided
+    from glowpy_ir.types import Array
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,15 @@ class Backend:
     name: str
     saves: ClassVar[bool] = False
     """Whether its executables can be saved and loaded again."""
-    vocabulary: Vocabulary = CORE
-    """The classes that may stand in the text of its graphs and programs."""
 
     def __init__(self, options: BackendOptions) -> None:
         self.options = options
+
+    def vocabulary(self) -> Vocabulary:
+        """The classes that may stand in the text of its graphs and programs."""
+        from glowpy_ir.literals import CORE
+
+        return CORE
 
     def passes(self) -> tuple[Pass, ...]:
         """What it does to a lowered graph before element-wise operators are fused."""
@@ -72,7 +78,7 @@ class Backend:
         """Whether it has a kernel for a composite operator, which then is not lowered."""
         return False
 
-    def fuses(self, head: Primitive) -> bool:
+    def fuses(self, head: Op) -> bool:
         """Whether its kernel for ``head`` takes element-wise operators as an epilogue."""
         return False
 

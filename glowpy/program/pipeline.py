@@ -9,7 +9,8 @@ from glowpy.program.coalesce import coalesce_copies
 from glowpy.program.dead_stores import remove_dead_stores
 from glowpy.program.emit import emit_program
 from glowpy.program.in_place import share_buffers
-from glowpy.program.memory import MemoryPlan, assign_addresses
+from glowpy.program.memory import assign_addresses
+from glowpy.program.plan import MemoryPlan
 from glowpy.program.schedule import schedule
 from glowpy_backends.base import Backend
 from glowpy_ir.graph import Graph

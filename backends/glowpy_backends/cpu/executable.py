@@ -6,24 +6,28 @@ import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glowpy_backends.base import BackendOptions
+from glowpy_backends.cpu.context import Slot
 from glowpy_backends.cpu.emit import emit_assembly
 from glowpy_backends.cpu.link import link
 from glowpy_backends.cpu.memory import aligned, map_file
-from glowpy_backends.cpu.net import Net, Slot, weight_offsets
-from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.processors import default_threads
+from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, BARRIER_BYTES, FLUSH_DENORMALS, RESTORE_DENORMALS
 from glowpy_backends.cpu.threads import pool, thread_library
 from glowpy_ir.errors import InvalidIR, Unsupported, UsageError
-from glowpy_ir.program import Program, Weight
 from glowpy_ir.types import Array, TensorType
+
+if TYPE_CHECKING:
+    from glowpy_backends.cpu.net import Net
+    from glowpy_ir.program import Program
 
 CODE, WEIGHTS, MANIFEST = "code.bin", "weights.bin", "program.json"
 
@@ -81,6 +85,8 @@ class NativeProgram:
         """The program that was compiled just now."""
         if program.arena is None:
             raise InvalidIR(f"the activations of {program.name} have no addresses")
+        from glowpy_backends.cpu.net import gather_weights  # with what only compiling needs
+
         weights = gather_weights(program)
         signature = Signature(
             net.symbol,
@@ -134,7 +140,7 @@ class NativeProgram:
         if sum(sizes) != len(code):
             raise UsageError(f"{folder / CODE} is damaged; compile the model again")
         ends = np.cumsum([0, *sizes]).tolist()
-        objects = [code[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        objects = [code[start:end] for start, end in pairwise(ends)]
         return cls(signature, objects, weights, options.threads, {})
 
     def listing(self, kind: str) -> str:
@@ -162,14 +168,3 @@ class _Call:
         self.table[Slot.WEIGHTS] = weights.ctypes.data
         self.table[Slot.SCRATCH] = self.scratch.ctypes.data
         self.table[Slot.BARRIER] = self.barrier.ctypes.data
-
-
-def gather_weights(program: Program) -> Array:
-    """The weights in one segment, in the order in which they are used."""
-    offsets, size = weight_offsets(program)
-    segment = aligned(size)
-    for weight, start in offsets.items():
-        assert isinstance(weight, Weight)
-        place = segment[start : start + weight.nbytes].view(weight.type.kind.dtype)
-        place.reshape(weight.type.extents)[...] = weight.data
-    return segment

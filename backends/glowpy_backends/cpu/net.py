@@ -9,26 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from glowpy_backends.cpu.builder import I8, I32, I64, PTR, VOID, Builder, Index, Ssa, index
+from glowpy_backends.cpu.context import Slot
 from glowpy_backends.cpu.kernel import Kernel
+from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS
 from glowpy_ir.program import Activation, Buffer, Instruction, Program, Storage, Weight, ZeroHalo
-
-ALIGNMENT = 64
-"""Bytes; weights begin at multiples of it, as activations do."""
-
-
-class Slot(IntEnum):
-    """The pointers in the context; those of the inputs and then of the outputs follow."""
-
-    ARENA = 0
-    WEIGHTS = 1
-    SCRATCH = 2
-    BARRIER = 3
-    FIRST_IO = 4
+from glowpy_ir.types import Array
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,17 @@ def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
                 offsets[weight] = end
                 end += -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
     return offsets, end
+
+
+def gather_weights(program: Program) -> Array:
+    """The weights in one segment, in the order in which they are used."""
+    offsets, size = weight_offsets(program)
+    segment = aligned(size)
+    for weight, start in offsets.items():
+        assert isinstance(weight, Weight)
+        place = segment[start : start + weight.nbytes].view(weight.type.kind.dtype)
+        place.reshape(weight.type.extents)[...] = weight.data
+    return segment
 
 
 def operand_buffers(instruction: Instruction) -> Sequence[Buffer]:

@@ -306,3 +306,13 @@ FUSING: frozenset[type[Op]] = frozenset(
 def takes_epilogue(op: Op) -> bool:
     """Whether the kernel for ``op`` applies element-wise operators to its result."""
     return type(op.op if isinstance(op, Blocked) else op) in FUSING
+
+
+def keeps_whole(op: Op) -> bool:
+    """Whether a kernel computes a composite operator, as it stands or on blocks."""
+    return has_kernel(op) or has_kernel(Blocked(op))
+
+
+def wants_whole_blocks(op: Op) -> bool:
+    """Whether the kernel takes operands whose last dimension is contiguous only."""
+    return isinstance(op.head if isinstance(op, Fused) else op, Blocked | PackedConv | Rearrange)
