@@ -56,7 +56,7 @@ def check(case: Case, target: Target, kind: Kind = Kind.F32) -> None:
     epilogue = replace(Epilogue(), start=start.broadcast(expected.shape))
     kernel = plain_convolution(op, result.view, operand.view, factors.view, epilogue, target)
     run(kernel, target, [result, operand, factors, start], calls=3)
-    np.testing.assert_array_equal(result.array, expected)
+    np.testing.assert_array_equal(result.array.astype(np.float64), expected.astype(np.float64))
     assert result.margin_is(5)
 
 
@@ -72,9 +72,11 @@ def test_other_kinds(kind: Kind, target: Target) -> None:
     check(CASES[1], target, kind)
 
 
-@pytest.mark.parametrize("case", CASES[:4], ids=str)
-def test_half_precision(case: Case) -> None:
-    check(case, TARGETS[0], Kind.F16)
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("kind", [Kind.F16, Kind.BF16], ids=str)
+def test_half_precision(kind: Kind, target: Target) -> None:
+    for case in CASES[:2]:
+        check(case, target, kind)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)

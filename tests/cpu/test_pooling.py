@@ -119,12 +119,15 @@ def test_other_kinds(kind: Kind, target: Target) -> None:
     np.testing.assert_array_equal(result.array, expected(op, x))
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize(("kind", "rounding"), [(Kind.F16, 2**-11), (Kind.BF16, 2**-8)], ids=["f16", "bf16"])
 @pytest.mark.parametrize("op", [plane(3, 2, 1, 1), mean(plane(3, 1, 1, 1))], ids=["max", "mean"])
-def test_half_precision_is_computed_in_single(op: Op) -> None:
-    x = (image(op, 1, 2, 9, 45) * 97).astype(np.float16)
+def test_half_precision_is_computed_in_single(op: Op, kind: Kind, rounding: float, target: Target) -> None:
+    x = (image(op, 1, 2, 9, 45) * 97).astype(kind.dtype)
     operand, result = Operand(x), Operand(result_of(op, x))
-    run(pool(op, result.view, operand.view, Epilogue(), TARGETS[0]), TARGETS[0], [result, operand])
-    np.testing.assert_allclose(result.array.astype(np.float64), expected(op, x).astype(np.float64), rtol=1e-3)
+    run(pool(op, result.view, operand.view, Epilogue(), target), target, [result, operand])
+    exact = expected(op, x.astype(np.float64))
+    np.testing.assert_allclose(result.array.astype(np.float64), exact, rtol=rounding)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)

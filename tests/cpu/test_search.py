@@ -57,10 +57,12 @@ def test_every_kind(kind: Kind, operator: type[ArgMax | ArgMin], target: Target)
         check(operator(axis), x, target)
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("kind", [Kind.F16, Kind.BF16], ids=str)
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_half_precision(operator: type[ArgMax | ArgMin]) -> None:
+def test_half_precision(operator: type[ArgMax | ArgMin], kind: Kind, target: Target) -> None:
     for axis in (0, 1):
-        check(operator(axis), few((5, 83), Kind.F16), TARGETS[0])
+        check(operator(axis), few((5, 83), kind), target)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)

@@ -29,7 +29,7 @@ def check_top(op: TopK, x: Array, target: Target) -> None:
     values, places = (Operand(np.zeros_like(array), [(2, 1)] * x.ndim, fill=1) for array in expected)
     run(top_k(op, values.view, places.view, operand.view, target), target, [values, places, operand], calls=2)
     np.testing.assert_array_equal(places.array, expected[1])
-    np.testing.assert_array_equal(values.array, expected[0])
+    np.testing.assert_array_equal(values.array.astype(np.float64), expected[0].astype(np.float64))
     assert values.margin_is(1)
     assert places.margin_is(1)
 
@@ -49,7 +49,7 @@ def test_first_in_order(shape: tuple[int, ...], axis: int, count: int, largest: 
 
 
 @pytest.mark.parametrize("largest", [False, True])
-@pytest.mark.parametrize("kind", [Kind.F64, Kind.F16, Kind.I64, Kind.U64, Kind.I32, Kind.U8, Kind.I8], ids=str)
+@pytest.mark.parametrize("kind", [Kind.F64, Kind.F16, Kind.BF16, Kind.I64, Kind.U8, Kind.I8], ids=str)
 def test_first_of_every_kind(kind: Kind, largest: bool) -> None:
     x = few((2, 40), kind)
     if not kind.is_float:
@@ -74,14 +74,14 @@ def test_numbers_in_order(count: int, kind: Kind) -> None:
     np.testing.assert_array_equal(result.array, expected)
 
 
-@pytest.mark.parametrize("kind", [Kind.F32, Kind.F64, Kind.I64, Kind.I32], ids=str)
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F64, Kind.F16, Kind.BF16, Kind.I64, Kind.I32], ids=str)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_running_sum(axis: int, kind: Kind) -> None:
     x = few((3, 4, 21), kind)
     (expected,) = apply(RunningSum(axis), x)
     operand, result = Operand(x, [(1, 2)] * 3), Operand(np.zeros_like(expected), [(2, 1)] * 3)
     run(running_sum(axis, result.view, operand.view, TARGETS[0]), TARGETS[0], [result, operand], calls=2)
-    np.testing.assert_array_equal(result.array, expected)
+    np.testing.assert_array_equal(result.array.astype(np.float64), expected.astype(np.float64))
 
 
 @pytest.mark.parametrize("column_major", [False, True])

@@ -34,6 +34,20 @@ def narrow_half(b: Builder, x: Ssa, element: Type) -> Ssa:
     return b.cast("bitcast", b.cast("trunc", rounded, x.type.with_element(I16)), type)
 
 
+def widen(b: Builder, x: Ssa, element: Type) -> Ssa:
+    """A float as one of ``element``, which is no narrower; anything else as it is."""
+    if x.type.scalar in (F16, BF16) and element not in (F16, BF16):
+        x = widen_half(b, x)
+    return b.cast("fpext", x, x.type.with_element(element))
+
+
+def narrow(b: Builder, x: Ssa, element: Type) -> Ssa:
+    """The float of ``element``, which is no wider, that is nearest to a float; anything else as it is."""
+    if element in (F16, BF16) and x.type.scalar not in (F16, BF16):
+        return narrow_half(b, b.cast("fptrunc", x, x.type.with_element(F32)), element)
+    return b.cast("fptrunc", x, x.type.with_element(element))
+
+
 def round_to_half(b: Builder, x: Ssa, element: Type) -> Ssa:
     """An f32 with the precision and range of ``element``."""
     return widen_half(b, narrow_half(b, x, element))

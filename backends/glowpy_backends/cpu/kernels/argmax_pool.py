@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, I64, Builder, Index, Ssa, constant, index
+from glowpy_backends.cpu.halves import widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.reduction import neutral
 from glowpy_backends.cpu.target import Target
@@ -42,7 +43,7 @@ def argmax_pool(op: ArgMaxPool, result: View, image: View, target: Target) -> Ke
         first = b.mul(plane, math.prod(spatial))
 
         def better(offset: Index, place: Index, best: list[Ssa]) -> list[Ssa]:
-            given = b.cast("fpext", b.load(b.gep(source, offset, image.element), image.element), type)
+            given = widen(b, b.load(b.gep(source, offset, image.element), image.element), type)
             wins = b.op("or", b.compare(relation, given, best[0]), b.compare("slt", best[1], index(0)))
             if is_float:
                 only_nan = b.op("and", b.compare("uno", given, given), b.compare("ord", best[0], best[0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from glowpy_backends.cpu.builder import F64, I64, Builder, Index, Ssa, index, zero
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -20,7 +21,7 @@ def iota(result: View, target: Target) -> Kernel:
         def one(i: Index, _: list[Ssa]) -> None:
             number = index(i)
             if result.kind.is_float:
-                number = b.cast("sitofp", number, result.element)
+                number = narrow(b, b.cast("sitofp", number, F64), result.element)
             elif result.element != I64:
                 number = b.cast("trunc", number, result.element)
             b.store(number, b.gep(into, b.mul(i, stride), result.element))
@@ -46,8 +47,8 @@ def running_sum(axis: int, result: View, operand: View, target: Target) -> Kerne
 
         def one(i: Index, carried: list[Ssa]) -> list[Ssa]:
             given = b.load(b.gep(source, b.mul(i, operand.strides[axis]), element), element)
-            total = b.op("fadd" if type.is_float else "add", carried[0], b.cast("fpext", given, type))
-            b.store(b.cast("fptrunc", total, element), b.gep(into, b.mul(i, result.strides[axis]), element))
+            total = b.op("fadd" if type.is_float else "add", carried[0], widen(b, given, type))
+            b.store(narrow(b, total, element), b.gep(into, b.mul(i, result.strides[axis]), element))
             return [total]
 
         b.loop(0, operand.shape[axis], 1, one, [zero(type)])

@@ -25,6 +25,7 @@ from glowpy_backends.cpu.builder import (
     Type,
     index,
 )
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.reduction import COMBINE
 from glowpy_backends.cpu.target import Target
@@ -213,10 +214,10 @@ def scatter(
             _store(b, _load(b, origin, type, count), to, count)
 
         def combined(to: Ssa, change: Ssa, type: Type, count: int) -> None:
-            wide = type.with_element(F32) if element in (F16, BF16) else type
-            old, new = (b.cast("fpext", _load(b, place, type, count), wide) for place in (to, change))
+            wide = F32 if element in (F16, BF16) else element
+            old, new = (widen(b, _load(b, place, type, count), wide) for place in (to, change))
             total = COMBINE[_UPDATES[op.update]](result.kind)(b, old, new)
-            _store(b, b.cast("fptrunc", total, type), to, count)
+            _store(b, narrow(b, total, element), to, count)
 
         is_apart = b.value(f"icmp ne ptr {into.name}, {source.name}", I1)
         b.branch(is_apart, lambda: _each(b, whole, _At(into, source, numbers), element, lanes, copied))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, index, zero
 from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile, load_vector
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -201,7 +202,7 @@ class _Line:
         def vector(x: Index, exist: int) -> None:
             loaded = load_vector(b, view, b.gep(source, b.mul(x, stride), view.element), lanes, exist)
             to = b.gep(place, b.add(x, start), plan.type.scalar)
-            b.store_first(b.cast("fpext", loaded, plan.type), to, exist)
+            b.store_first(widen(b, loaded, plan.type.scalar), to, exist)
 
         whole = count // lanes * lanes
         b.loop(0, whole, lanes, lambda x, _: vector(x, lanes))
@@ -236,7 +237,7 @@ class _Line:
         places = [(0, m, *middle, v * plan.type.lanes) for m in range(channels) for v in range(len(counts))]
         exist = list(counts) * channels
         sums = [
-            b.cast("fpext", tile.start(place, count, plan.type), plan.type)
+            widen(b, tile.start(place, count, plan.type), plan.type.scalar)
             for place, count in zip(places, exist, strict=True)
         ]
         for offset, factor, walks in self._taps():
@@ -244,7 +245,7 @@ class _Line:
             factors = b.gep(matrix, factor, plan.weights.element)
             sums = self._sums(rows, factors, [*self._row_walks(), *walks], sums, channels)
         for place, count, total in zip(places, exist, sums, strict=True):
-            tile.finish(b.cast("fptrunc", total, plan.result.element.vector(plan.type.lanes)), place, count)
+            tile.finish(narrow(b, total, plan.result.element), place, count)
 
     def _row_walks(self) -> list[_Walk]:
         """The walk over the rows in the scratch, and over their weights."""
@@ -298,7 +299,7 @@ class _Line:
         result: list[Ssa] = []
         for m in range(channels):
             weight = b.load(b.gep(factors, m * plan.weights.strides[0], plan.weights.element), plan.weights.element)
-            wide = b.splat(b.cast("fpext", weight, type.scalar), type.lanes)
+            wide = b.splat(widen(b, weight, type.scalar), type.lanes)
             result += [b.fma(v, wide, total) for v, total in zip(values, sums[m * vectors :], strict=False)]
         return result
 

@@ -14,6 +14,7 @@ from itertools import product
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, constant, index, zero
 from glowpy_backends.cpu.epilogue import Epilogue, Output, load_vector
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.reduction import COMBINE, neutral
 from glowpy_backends.cpu.target import Target
@@ -308,7 +309,7 @@ class _Row:
                     value = self._combine(value, other)
                 if scale is not None:
                     value = self._mean(value, scale, b.add(x, i * width))
-                result = b.cast("fptrunc", value, output.result.element.vector(plan.type.lanes))
+                result = narrow(b, value, output.result.element)
                 tile.finish(result, (0,) * len(origin) + (i * width, *lane), lanes)
 
         together, whole = _TOGETHER * width, across.count // width * width
@@ -363,7 +364,7 @@ class _Row:
 
     def _load(self, pointer: Ssa, lanes: int) -> Ssa:
         view = self.plan.image if self.plan.block else replace(self.plan.image, strides=(self.plan.across.stride,))
-        return self.b.cast("fpext", load_vector(self.b, view, pointer, self.plan.type.lanes, lanes), self.plan.type)
+        return widen(self.b, load_vector(self.b, view, pointer, self.plan.type.lanes, lanes), self.plan.type.scalar)
 
     def _fill(self, start: int, end: int, value: Ssa) -> None:
         """The scratch from element ``start`` up to ``end``."""

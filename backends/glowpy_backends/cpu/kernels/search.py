@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, I32, I64, Builder, Index, Ssa, Type, constant, index
 from glowpy_backends.cpu.epilogue import load_vector
+from glowpy_backends.cpu.halves import widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.elementwise import store_vector
 from glowpy_backends.cpu.target import Target
@@ -169,5 +170,6 @@ class _Row:
             value = load_vector(b, View(view.kind, (count,), (1,)), pointer, type.lanes, count)
         else:
             value = b.load(pointer, view.element)
-        widen = "fpext" if type.is_float else "sext" if self.contest.signed else "zext"
-        return b.cast(widen, value, type)
+        if type.is_float:
+            return widen(b, value, type.scalar)
+        return b.cast("sext" if self.contest.signed else "zext", value, type)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, I1, I32, I64, Builder, Index, Ssa, Type, constant, index
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -36,8 +37,9 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
 
         def read(i: Index) -> _Entry:
             given = b.load(b.gep(source, b.mul(i, operand.strides[op.axis]), element), element)
-            widen = "fpext" if type.is_float else "sext" if operand.kind.is_signed else "zext"
-            return _Entry(b.cast(widen, given, type), index(i))
+            if type.is_float:
+                return _Entry(widen(b, given, type), index(i))
+            return _Entry(b.cast("sext" if operand.kind.is_signed else "zext", given, type), index(i))
 
         def challenge(i: Index, _: list[Ssa]) -> None:
             entry = read(i)
@@ -46,8 +48,8 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
         def leave(m: Index, _: list[Ssa]) -> None:
             last = b.sub(count - 1, m)
             worst = heap.at(0)
-            narrow = b.cast("fptrunc" if type.is_float else "trunc", worst.value, element)
-            b.store(narrow, b.gep(into, b.mul(last, values.strides[op.axis]), element))
+            value = narrow(b, worst.value, element) if type.is_float else b.cast("trunc", worst.value, element)
+            b.store(value, b.gep(into, b.mul(last, values.strides[op.axis]), element))
             b.store(worst.place, b.gep(numbers, b.mul(last, places.strides[op.axis]), I64))
             heap.sift(0, last, heap.at(last))
 
