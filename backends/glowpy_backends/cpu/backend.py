@@ -70,42 +70,57 @@ class Cpu(Backend):
 
     def compile(self, program: Program) -> Executable:
         from glowpy_backends.cpu.compiler import KernelCompiler
-        from glowpy_backends.cpu.net import emit_net
+        from glowpy_backends.cpu.net import attach_scratch, emit_net
         from glowpy_backends.cpu.select import likeness, select_kernel
 
         self.check(program)
         kernels: dict[Instruction, Kernel] = {}
         known: dict[Hashable, Kernel] = {}
         modules: dict[str, str] = {}
+        refused: list[GlowError] = []
         with KernelCompiler(self.target, self.cache, jobs=len(os.sched_getaffinity(0))) as compiler:
             for instruction in program.instructions:
                 same = likeness(instruction)
-                if same not in known:
-                    known[same] = kernel = select_kernel(instruction, self.target)
-                    if kernel.symbol not in modules:
-                        compiler.submit(kernel.symbol, kernel.ir)
-                    modules[kernel.symbol] = kernel.ir
-                kernels[instruction] = known[same]
+                try:
+                    kernel = known.get(same) or select_kernel(instruction, self.target)
+                except Unsupported as error:
+                    refused.append(error.at(instruction.origin))
+                    continue
+                if kernel.symbol not in modules:
+                    compiler.submit(kernel.symbol, kernel.ir)
+                kernels[instruction] = known[same] = kernel
+                modules[kernel.symbol] = kernel.ir
+            _refuse(refused)
             net = emit_net(program, kernels, self.target, self.options.flush_denormals)
             modules[net.symbol] = net.ir
             compiler.submit(net.symbol, net.ir)
             objects = compiler.finish()
+        attach_scratch(program, kernels)
         return NativeProgram.of(program, net, modules, objects, self.target, self.options)
 
     def check(self, program: Program) -> None:
         """Raise Findings that tell all instructions for which there is no kernel."""
         from glowpy_backends.cpu.select import has_kernel
+        from glowpy_backends.cpu.view import ELEMENTS
         from glowpy_ir.program import Compute
 
         missing: list[GlowError] = []
         for instruction in program.instructions:
-            if isinstance(instruction, Compute) and not has_kernel(instruction.op):
+            if not isinstance(instruction, Compute):
+                continue
+            kinds = {buffer.type.kind for buffer in (*instruction.inputs, *instruction.outputs)}
+            if not has_kernel(instruction.op) or not kinds <= ELEMENTS.keys():
                 types = ", ".join(str(buffer.type) for buffer in instruction.inputs)
                 fault = Unsupported(f"no CPU kernel for {instruction.op.name} of {types}")
                 missing.append(fault.at(instruction.origin))
-        if missing:
-            raise Findings("the CPU backend cannot compile this model; try --backend=interpreter", missing)
+        _refuse(missing)
 
     @classmethod
     def load(cls, folder: Path, options: BackendOptions) -> Executable:
         return NativeProgram.load(folder, options)
+
+
+def _refuse(faults: list[GlowError]) -> None:
+    """Raise Findings if there are faults."""
+    if faults:
+        raise Findings("the CPU backend cannot compile this model; try --backend=interpreter", faults)

@@ -16,8 +16,8 @@ from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS
-from glowpy_ir.program import Activation, Buffer, Instruction, Program, Storage, Weight, ZeroHalo
-from glowpy_ir.types import Array
+from glowpy_ir.program import Activation, Buffer, Compute, Instruction, Program, Scratch, Storage, Weight, ZeroHalo
+from glowpy_ir.types import Array, Kind, TensorType
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,17 @@ def emit_net(
     text = b.text()
     symbol = f"net_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Net(symbol, text.replace("@net(", f"@{symbol}("), scratch_bytes)
+
+
+def attach_scratch(program: Program, kernels: Mapping[Instruction, Kernel]) -> None:
+    """Give the instructions whose kernels need it the scratch memory that they all share."""
+    taken = {buffer.name for buffer in program.buffers()}
+    name = next(n for n in ("scratch", *map("scratch.{}".format, range(len(taken)))) if n not in taken)
+    most = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
+    scratch = Scratch(name, TensorType(Kind.U8, (most,)))
+    for instruction, kernel in kernels.items():
+        if isinstance(instruction, Compute) and kernel.scratch_bytes:
+            instruction.scratch = scratch
 
 
 def _flush(b: Builder) -> Ssa:
