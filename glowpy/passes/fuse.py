@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from glowpy_ir.dims import product
 from glowpy_ir.graph import Builder, Graph, Node, Value
-from glowpy_ir.op import Primitive
+from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.types import Kind
@@ -24,7 +24,7 @@ OPERANDS = 12
 STEPS = 48
 """A body holds at most so many operators, as its code is repeated for several vectors at once."""
 
-Fuses = Callable[[Primitive], bool]
+Fuses = Callable[[Op], bool]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Region:
         """Of the heavy nodes whose result only the region takes, the last: the others are computed before it."""
         for value in self.operands:
             node = value.producer
-            if node not in place or not isinstance(node.op, Primitive) or len(node.outputs) > 1:
+            if node not in place or len(node.outputs) > 1:
                 continue
             if value.type.shape == self.last.output.type.shape and self._has_all_uses(value) and fuses(node.op):
                 self.head = max(self.head or node, node, key=place.__getitem__)
@@ -102,7 +102,7 @@ class Region:
         heads = [self.head] if self.head else []
         operands = [value for value in self.operands if value.producer not in heads]
         arguments = [value for head in heads for value in head.inputs]
-        head_op = next((head.op for head in heads if isinstance(head.op, Primitive)), None)
+        head_op = next((head.op for head in heads), None)
         body = self._body([*(head.output for head in heads), *operands])
         b = Builder(graph, before=self.last, origin=(self.head or self.last).origin)
         fused = b.add(Fused(head_op, len(arguments), tuple(body)), *arguments, *operands, name=self.last.output.name)

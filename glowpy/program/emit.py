@@ -11,7 +11,7 @@ from glowpy.program.uses import Uses
 from glowpy_backends.base import Backend
 from glowpy_ir.errors import InvalidIR
 from glowpy_ir.graph import Constant, Graph, Node, Placeholder, Value
-from glowpy_ir.op import Movement, Primitive
+from glowpy_ir.op import Composite, Movement, Op
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Concat, Copy, Pad, Slice
 from glowpy_ir.program import (
@@ -29,7 +29,8 @@ from glowpy_ir.types import TensorType
 
 
 def emit_program(graph: Graph, backend: Backend) -> Program:
-    """The program of a lowered graph; its activations have no addresses yet. InvalidIR if a composite is left."""
+    """The program of a lowered graph; its activations have no addresses yet. InvalidIR if a composite is left
+    that the backend does not keep whole."""
     return Emission(graph, backend).run()
 
 
@@ -84,7 +85,7 @@ class Emission:
 
     def _node(self, node: Node) -> None:
         op = node.op
-        if not isinstance(op, Primitive):
+        if isinstance(op, Composite) and not self.backend.keeps(op):
             raise InvalidIR(f"{op.name} was not lowered").at(node.origin)
         sources = [self._buffer(value) for value in node.inputs]
         if isinstance(op, Copy):
@@ -103,7 +104,7 @@ class Emission:
             self._compute(op, outputs, tuple(fitted), node)
 
     def _compute(
-        self, op: Primitive, outputs: tuple[Buffer, ...], inputs: tuple[Buffer, ...], node: Node | None
+        self, op: Op, outputs: tuple[Buffer, ...], inputs: tuple[Buffer, ...], node: Node | None
     ) -> None:
         origin = node.origin if node else None
         instruction = Compute(op, outputs, inputs, origin=origin)
@@ -155,7 +156,7 @@ class Emission:
         part = self._part(whole, f"{value.name}.inside", op.before, source.type.extents)
         self._copy_into(part, source, node)
 
-    def _fit(self, op: Primitive, index: int, buffer: Buffer, types: list[TensorType], node: Node) -> Buffer:
+    def _fit(self, op: Op, index: int, buffer: Buffer, types: list[TensorType], node: Node) -> Buffer:
         """The operand, or a copy of it that the instruction can take."""
         margins = op.margins(index, *types)
         self.uses.add_buffer(buffer)

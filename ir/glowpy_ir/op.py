@@ -37,6 +37,8 @@ class Op:
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     commutative: ClassVar[bool] = False
     """Whether the order of the two operands does not matter."""
+    in_place: ClassVar[tuple[int, ...]] = ()
+    """The operands that ``may_overwrite`` answers for."""
 
     @classmethod
     def _read_parameters(cls, rule: Callable[..., Any], skip: int) -> None:
@@ -60,6 +62,14 @@ class Op:
         if given < least or (given > len(self.parameters) and not variadic):
             wanted = ", ".join(f"*{p.name}" if p.variadic else p.name for p in self.parameters)
             raise TypeMismatch(f"{self.name} takes {wanted or 'no operands'}; {given} given")
+
+    def may_overwrite(self, index: int) -> bool:
+        """Whether the result may be written over operand ``index``, if it has the result's type."""
+        return index in self.in_place
+
+    def margins(self, index: int, *operands: TensorType) -> tuple[tuple[int, int], ...]:
+        """How many zeros must lie around operand ``index``: (before, after) for each dimension, or () for none."""
+        return ()
 
     def attributes(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
@@ -91,23 +101,12 @@ def literal(value: object) -> str:
 class Primitive(Op):
     """An operator that a backend implements, known by its type rule and its meaning."""
 
-    in_place: ClassVar[tuple[int, ...]] = ()
-    """The operands that ``may_overwrite`` answers for."""
-
     def __init_subclass__(cls) -> None:
         cls._read_parameters(cls.infer, skip=1)
-
-    def may_overwrite(self, index: int) -> bool:
-        """Whether the result may be written over operand ``index``, if it has the result's type."""
-        return index in self.in_place
 
     def infer(self, *operands: Any, **_: Any) -> Results:
         """The type of the result, or of each result; or TypeMismatch."""
         raise NotImplementedError
-
-    def margins(self, index: int, *operands: TensorType) -> tuple[tuple[int, int], ...]:
-        """How many zeros must lie around operand ``index``: (before, after) for each dimension, or () for none."""
-        return ()
 
     def evaluate(self, *operands: Any, **_: Any) -> Array | tuple[Array, ...]:
         """The meaning: what every backend must compute, written in NumPy and made to be read."""

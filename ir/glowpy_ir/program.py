@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from glowpy_ir.errors import InvalidIR, Origin
-from glowpy_ir.op import Movement, Primitive
+from glowpy_ir.op import Movement, Op
 from glowpy_ir.ops.movement import Slice
 from glowpy_ir.strided import Strided
 from glowpy_ir.types import Array, TensorType
@@ -197,9 +197,9 @@ class Operand:
 
 @dataclass(eq=False)
 class Compute:
-    """One primitive operator at work on buffers."""
+    """One operator at work on buffers: a primitive, or a composite that the backend keeps whole."""
 
-    op: Primitive
+    op: Op
     outputs: tuple[Buffer, ...]
     inputs: tuple[Buffer, ...]
     scratch: Scratch | None = None

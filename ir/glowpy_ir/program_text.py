@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from glowpy_ir.errors import SyntaxFault
 from glowpy_ir.literals import CORE, Reader, Vocabulary, read_operator
-from glowpy_ir.op import Movement, Primitive, literal
+from glowpy_ir.op import Movement, literal
 from glowpy_ir.program import (
     Activation,
     Buffer,
@@ -157,8 +157,6 @@ def _parse_instruction(line: str, buffers: Mapping[str, Buffer], vocabulary: Voc
     inputs = tuple(b or next(over) for access, b in listed if access in ("@in", "_"))
     scratch = [b for access, b in listed if access == "@scratch"]
     op = read_operator(f"{name} {rest[position:]}", vocabulary)
-    if not isinstance(op, Primitive):
-        raise SyntaxFault(f"{op.name} is no primitive")
     own = scratch[0] if scratch else None
     if own is not None and not isinstance(own, Scratch):
         raise SyntaxFault(f"{own} is no scratch memory")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from graphs import assert_same_meaning, random_feeds
 
+from glowpy.passes.lower import Lower
 from glowpy_backends.cpu.layout import ChooseLayout
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.evaluate import evaluate
@@ -17,6 +18,7 @@ from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Add, Max, Mul
 from glowpy_ir.ops.indexing import Gather
 from glowpy_ir.ops.movement import Concat, Reshape, Slice, Transpose, full_slice
+from glowpy_ir.ops.normalization import InstanceNormalization, Standardize
 from glowpy_ir.ops.pooling import MaxPool
 from glowpy_ir.types import Kind, TensorType
 from glowpy_ir.verify import verify
@@ -96,6 +98,20 @@ def test_concatenations_that_fill_blocks_stay() -> None:
 def test_ragged_concatenation() -> None:
     left = counted(lambda b, x: conv(b, b.add(Concat(1), conv(b, x, 20), conv(b, x, 33), x), 8))
     assert (left["Concat"], left["Rearrange"], left["Unpack"]) == (0, 1, 1)
+
+
+def test_instance_normalization_works_on_blocks() -> None:
+    def build(b: Builder, x: Value) -> Value:
+        y = b.add(InstanceNormalization(), conv(b, x, 20), *(b.constant(np.arange(20, dtype=np.float32)) for _ in "sb"))
+        return conv(b, y, 8)
+
+    def lowered(b: Builder, x: Value) -> Value:
+        y = build(b, x)
+        Lower(lambda op: isinstance(op, Standardize))(b.graph)
+        return y
+
+    left = counted(lowered)
+    assert (left["Standardize"], left["Pack"], left["Unpack"]) == (1, 1, 1)
 
 
 def test_gathered_channels() -> None:

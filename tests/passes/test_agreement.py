@@ -21,7 +21,7 @@ from glowpy.passes.transposes import turn_regions
 from glowpy.pipeline import Trace, optimize
 from glowpy_ir.evaluate import evaluate
 from glowpy_ir.graph import Graph
-from glowpy_ir.op import Primitive
+from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused
 from glowpy_ir.rewrite import Pass, rewrite
@@ -32,7 +32,7 @@ from glowpy_ir.verify import verify
 relaxed = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def is_heavy(op: Primitive) -> bool:
+def is_heavy(op: Op) -> bool:
     return op.name in ("Conv", "MatMul", "MaxPool", "ReduceSum")
 
 

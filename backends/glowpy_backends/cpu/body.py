@@ -31,7 +31,7 @@ class Body:
         kinds = list(self.kinds)
         if not self.steps:
             return values[0]
-        inside = [_enter(b, kind, value) for kind, value in zip(kinds, values, strict=True)]
+        inside = [enter(b, kind, value) for kind, value in zip(kinds, values, strict=True)]
         for step in self.steps:
             arguments = [inside[arg] for arg in step.args]
             operands = tuple(kinds[arg] for arg in step.args)
@@ -42,7 +42,7 @@ class Body:
                 kind = result_kind(step.op, operands)
             inside.append(result)
             kinds.append(kind)
-        return _leave(b, kinds[-1], inside[-1])
+        return leave(b, kinds[-1], inside[-1])
 
     @staticmethod
     def supports(op: Op) -> bool:
@@ -56,7 +56,8 @@ def result_kind(op: Op, kinds: tuple[Kind, ...]) -> Kind:
     return type.kind
 
 
-def _enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+def enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+    """A vector as it is computed with, of one as it stands in memory."""
     if kind is Kind.BOOL:
         return b.compare("ne", value, zero(value.type))
     if kind in (Kind.F16, Kind.BF16):
@@ -64,7 +65,8 @@ def _enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
     return value
 
 
-def _leave(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+def leave(b: Builder, kind: Kind, value: Ssa) -> Ssa:
+    """A vector as it stands in memory, of one that was computed."""
     memory = ELEMENTS[kind].vector(value.type.lanes)
     if kind is Kind.BOOL:
         return b.cast("zext", value, memory)

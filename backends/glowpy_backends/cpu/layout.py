@@ -38,7 +38,7 @@ from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Reshape
-from glowpy_ir.ops.normalization import Lrn
+from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.reduction import Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
@@ -70,6 +70,7 @@ class ChooseLayout:
             slice_of_unpack,
             gather_of_unpack,
             reduction_of_unpack,
+            standardize_of_unpack,
             resampling_of_unpack,
         )
         return rewrite(graph, rules)
@@ -265,6 +266,16 @@ def reduction_of_unpack(node: Node, b: Builder) -> Value | None:
             return None
     reduced = b.add(Unpack(type.extents[1], parts_of(value)), b.add(replace(op, keepdims=True), x))
     return reduced if keepdims else b.add(Reshape(node.output.type.shape), reduced)
+
+
+def standardize_of_unpack(node: Node, b: Builder) -> Value | None:
+    """standardize(unpack(x)) = unpack(standardize(x)) along height and width; lanes without a channel stay finite"""
+    match node:
+        case Node(op=Standardize(axes=axes, epsilon=epsilon) as op, inputs=(value,)) if set(axes) <= {2, 3}:
+            x = unpacked(value)
+            if x is not None and epsilon > 0:
+                return b.add(Unpack(value.type.extents[1], parts_of(value)), b.add(op, x))
+    return None
 
 
 def resampling_of_unpack(node: Node, b: Builder) -> Value | None:

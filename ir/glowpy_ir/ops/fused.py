@@ -10,7 +10,7 @@ import numpy as np
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import OnArrays
 from glowpy_ir.infer import OnTypes
-from glowpy_ir.op import Emitter, Primitive
+from glowpy_ir.op import Emitter, Op, Primitive
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.types import Array, TensorType
 
@@ -34,7 +34,7 @@ class Fused(Primitive):
     over one iteration space; with one it is the head's epilogue, and keeps the shape of the head's result.
     """
 
-    head: Primitive | None
+    head: Op | None
     arity: int
     body: tuple[Step, ...]
 

@@ -41,6 +41,30 @@ class BatchNormalization(Composite):
 
 
 @dataclass(frozen=True)
+class Standardize(Composite):
+    """``(input - mean) / sqrt(variance + epsilon)``, the mean and the variance those along ``axes``
+
+    If not ``centered``, the mean counts as zero: ``input / sqrt(mean(input²) + epsilon)``.
+    """
+
+    axes: tuple[int, ...]
+    epsilon: float = 1e-5
+    centered: bool = True
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        kind = e.type_of(input).kind
+        if not kind.is_float:
+            raise TypeMismatch(f"{self.name} takes floats; not {e.type_of(input)}")
+        elements = wide(e, input)
+        if self.centered:
+            elements, spread = _moments(e, elements, self.axes, self.epsilon)
+        else:
+            squares = e.add(Mul(), elements, elements)
+            spread = _deviation(e, e.add(ReduceMean(self.axes), squares), self.epsilon)
+        return cast(e, e.add(Div(), elements, spread), kind)
+
+
+@dataclass(frozen=True)
 class LayerNormalization(Composite):
     """``(input - mean) / sqrt(variance + epsilon) * scale + bias`` along ``axis`` and all later axes
 
@@ -52,8 +76,7 @@ class LayerNormalization(Composite):
 
     def expand(self, e: Emitter[T], input: T, scale: T, bias: T | None = None) -> T:
         axes = axes_from(e, input, self.axis)
-        deviation, spread = _moments(e, wide(e, input), axes, self.epsilon)
-        return _affine(e, cast(e, e.add(Div(), deviation, spread), e.type_of(input).kind), scale, bias)
+        return _affine(e, e.add(Standardize(axes, self.epsilon), input), scale, bias)
 
 
 @dataclass(frozen=True)
@@ -81,11 +104,8 @@ class RmsNormalization(Composite):
     epsilon: float = 1e-5
 
     def expand(self, e: Emitter[T], input: T, scale: T) -> T:
-        elements = wide(e, input)
-        squares = e.add(Mul(), elements, elements)
-        mean_square = e.add(ReduceMean(axes_from(e, input, self.axis)), squares)
-        normalized = e.add(Div(), elements, _deviation(e, mean_square, self.epsilon))
-        return _affine(e, cast(e, normalized, e.type_of(input).kind), scale, None)
+        axes = axes_from(e, input, self.axis)
+        return _affine(e, e.add(Standardize(axes, self.epsilon, centered=False), input), scale, None)
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,7 @@ class InstanceNormalization(Composite):
     epsilon: float = 1e-5
 
     def expand(self, e: Emitter[T], input: T, scale: T, bias: T) -> T:
-        deviation, spread = _moments(e, wide(e, input), axes_from(e, input, 2), self.epsilon)
-        normalized = cast(e, e.add(Div(), deviation, spread), e.type_of(input).kind)
+        normalized = e.add(Standardize(axes_from(e, input, 2), self.epsilon), input)
         return _affine(e, normalized, _per_channel(e, scale, input), _per_channel(e, bias, input))
 
 
@@ -121,8 +140,8 @@ class GroupNormalization(Composite):
         if isinstance(channels, int) and (self.groups < 1 or channels % self.groups):
             raise TypeMismatch(f"the channels of {type} do not form {self.groups} equal groups")
         in_groups: tuple[Dim, ...] = (type.shape[0], self.groups, product((channels // self.groups, *type.shape[2:])))
-        deviation, spread = _moments(e, e.add(Reshape(in_groups), wide(e, input)), (2,), self.epsilon)
-        normalized = e.add(Reshape(type.shape), cast(e, e.add(Div(), deviation, spread), type.kind))
+        groups = e.add(Standardize((2,), self.epsilon), e.add(Reshape(in_groups), input))
+        normalized = e.add(Reshape(type.shape), groups)
         return _affine(e, normalized, _per_channel(e, scale, input), _per_channel(e, bias, input))
 
 

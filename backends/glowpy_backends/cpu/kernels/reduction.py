@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, constant
 from glowpy_backends.cpu.epilogue import Epilogue, Output, load_vector
+from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -135,15 +136,15 @@ def reduction(op: Reduction, result: View, operand: View, epilogue: Epilogue, ta
         sums = _Sums(b, plan, combine, nothing, source)
 
         def finish(value: Ssa, x: Index, count: int) -> None:
-            narrow = b.cast("fptrunc", value, result.element.vector(type.lanes))
-            output.tile((*origin, x)).finish(narrow, (0,) * len(plan.reduced), count)
+            narrowed = narrow(b, value, result.element)
+            output.tile((*origin, x)).finish(narrowed, (0,) * len(plan.reduced), count)
 
         def group(x: Index, count: int) -> None:
             place = b.add(offset, b.mul(x, plan.operand.strides[-1]))
             finish(sums.over_walk(place, plan.walk, count), x, count)
 
         if plan.reduced[-1]:
-            finish(_across(b, combine, sums.over_row(offset, width)), 0, 1)
+            finish(combine_lanes(b, combine, sums.over_row(offset, width)), 0, 1)
             return
         number = b.rem(call.unit, vectors)
         whole = width // type.lanes
@@ -185,7 +186,8 @@ class _Sums:
         """``count`` elements; the other lanes change nothing."""
         b, view = self.b, self.plan.operand
         type: Type = self.neutral.type
-        value = b.cast("fpext", load_vector(b, view, b.gep(self.source, place, view.element), type.lanes, count), type)
+        value = load_vector(b, view, b.gep(self.source, place, view.element), type.lanes, count)
+        value = widen(b, value, type.scalar)
         if count == type.lanes:
             return value
         spare = [lane if lane < count else type.lanes for lane in range(type.lanes)]
@@ -244,8 +246,8 @@ class _Sums:
         return b.loop(together, extent, 1, step, [value])[0]
 
 
-def _across(b: Builder, combine: Combine, vector: Ssa) -> Ssa:
-    """All lanes combined, in the first lane."""
+def combine_lanes(b: Builder, combine: Combine, vector: Ssa) -> Ssa:
+    """All lanes combined, in every lane."""
     lanes = vector.type.lanes
     half = lanes // 2
     while half:
