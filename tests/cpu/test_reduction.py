@@ -74,12 +74,14 @@ def test_truth_values(operator: type[Reduction]) -> None:
     check(operator((1,)), x, TARGETS[0])
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("kind", [Kind.F16, Kind.BF16], ids=str)
 @pytest.mark.parametrize("axis", [0, 1])
-def test_half_precision_is_summed_in_single(axis: int) -> None:
-    x = np.full((4096, 4096 if axis else 3), 0.25, np.float16)[: 3 if axis else None]
+def test_half_precision_is_summed_in_single(axis: int, kind: Kind, target: Target) -> None:
+    x = np.full((4096, 4096 if axis else 3), 0.25, kind.dtype)[: 3 if axis else None]
     op = ReduceSum((axis,))
     operand, result = Operand(x), Operand(apply(op, x)[0] * 0)
-    run(reduction(op, result.view, operand.view, Epilogue(), TARGETS[0]), TARGETS[0], [result, operand])
+    run(reduction(op, result.view, operand.view, Epilogue(), target), target, [result, operand])
     assert (result.array == 1024).all()
 
 
