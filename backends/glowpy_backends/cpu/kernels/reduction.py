@@ -144,7 +144,7 @@ def reduction(op: Reduction, result: View, operand: View, epilogue: Epilogue, ta
             finish(sums.over_walk(place, plan.walk, count), x, count)
 
         if plan.reduced[-1]:
-            finish(_across(b, combine, sums.over_row(offset, width)), 0, 1)
+            finish(combine_lanes(b, combine, sums.over_row(offset, width)), 0, 1)
             return
         number = b.rem(call.unit, vectors)
         whole = width // type.lanes
@@ -246,8 +246,8 @@ class _Sums:
         return b.loop(together, extent, 1, step, [value])[0]
 
 
-def _across(b: Builder, combine: Combine, vector: Ssa) -> Ssa:
-    """All lanes combined, in the first lane."""
+def combine_lanes(b: Builder, combine: Combine, vector: Ssa) -> Ssa:
+    """All lanes combined, in every lane."""
     lanes = vector.type.lanes
     half = lanes // 2
     while half:
