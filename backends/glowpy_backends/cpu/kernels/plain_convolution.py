@@ -245,7 +245,7 @@ class _Line:
             factors = b.gep(matrix, factor, plan.weights.element)
             sums = self._sums(rows, factors, [*self._row_walks(), *walks], sums, channels)
         for place, count, total in zip(places, exist, sums, strict=True):
-            tile.finish(narrow(b, total, plan.result.element), place, count)
+            tile.finish(narrow(b, total, plan.image.element), place, count)
 
     def _row_walks(self) -> list[_Walk]:
         """The walk over the rows in the scratch, and over their weights."""

@@ -309,7 +309,7 @@ class _Row:
                     value = self._combine(value, other)
                 if scale is not None:
                     value = self._mean(value, scale, b.add(x, i * width))
-                result = narrow(b, value, output.result.element)
+                result = narrow(b, value, plan.image.element)
                 tile.finish(result, (0,) * len(origin) + (i * width, *lane), lanes)
 
         together, whole = _TOGETHER * width, across.count // width * width

@@ -136,7 +136,7 @@ def reduction(op: Reduction, result: View, operand: View, epilogue: Epilogue, ta
         sums = _Sums(b, plan, combine, nothing, source)
 
         def finish(value: Ssa, x: Index, count: int) -> None:
-            narrowed = narrow(b, value, result.element)
+            narrowed = narrow(b, value, operand.element)
             output.tile((*origin, x)).finish(narrowed, (0,) * len(plan.reduced), count)
 
         def group(x: Index, count: int) -> None:
