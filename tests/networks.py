@@ -121,4 +121,7 @@ def dense(net: _Network, x: Value, values: list[Value]) -> Value:
     return net.b.add(Reshape((batch, channels, columns, 1)), net.b.add(Softmax(1), product))
 
 
-LAYERS = (convolution, convolution, convolution, convolution, merge, pool, activation, merge, normalisation, movement, squeeze, dense)
+LAYERS = (
+    *(convolution, convolution, convolution, convolution, merge, merge),
+    *(pool, activation, normalisation, movement, squeeze, dense),
+)

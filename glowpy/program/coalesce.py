@@ -20,7 +20,8 @@ def coalesce_copies(program: Program, backend: Backend) -> bool:
     computes = [i for i in program.instructions if isinstance(i, Compute)]
     pass_ = _Coalescing(backend, Uses.of(program), {instruction: float(n) for n, instruction in enumerate(computes)})
     removed = {i for i in computes if isinstance(i.op, Copy) and pass_.remove(i)}
-    program.instructions[:] = sorted((i for i in computes if i not in removed), key=pass_.position.__getitem__)
+    computes = sorted((i for i in computes if i not in removed), key=pass_.position.__getitem__)
+    program.instructions[:] = computes
     zero_halos(program)
     return bool(removed)
 

@@ -52,9 +52,9 @@ class Emission:
         outputs = [Output(self._name(n), v.type) for n, v in self._outputs()]
         for node in self.graph.nodes:
             self._node(node)
-        for output, value in zip(outputs, self.graph.outputs, strict=True):
+        for output, result in zip(outputs, self.graph.outputs, strict=True):
             self.program.outputs.append(output)
-            self._copy_into(output, self._buffer(value), None)
+            self._copy_into(output, self._buffer(result), None)
         zero_halos(self.program)
         return self.program
 

@@ -24,10 +24,10 @@ def _lines(graph: Graph) -> Iterator[str]:
         ids |= dict.fromkeys(node.outputs, f"n{i}")
         yield f"  n{i} [label={_quoted(_label(node))}];"
         yield from (_edge(ids[value], f"n{i}", value) for value in node.inputs if not isinstance(value, Constant))
-    for i, (name, value) in enumerate(zip(graph.output_names, graph.outputs, strict=True)):
+    for i, (name, result) in enumerate(zip(graph.output_names, graph.outputs, strict=True)):
         yield f"  o{i} [shape=ellipse, label={_quoted(name)}];"
-        if value in ids:
-            yield _edge(ids[value], f"o{i}", value)
+        if result in ids:
+            yield _edge(ids[result], f"o{i}", result)
     yield "}"
 
 

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+
 from glowpy_backends.cpu.cache import Cache, CacheWarning, default_folder, key_of
 
 

@@ -7,6 +7,7 @@ import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from glowpy_backends.cpu.emit import EmitError, emit_assembly, emit_object
 from glowpy_backends.cpu.link import Library, link
 from glowpy_backends.cpu.target import Target

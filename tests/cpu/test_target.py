@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.errors import Unsupported, UsageError
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from glowpy.program.coalesce import coalesce_copies
 from glowpy.program.dead_stores import remove_dead_stores
 from glowpy.program.halo import zero_halos

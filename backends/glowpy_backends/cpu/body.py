@@ -36,6 +36,7 @@ class Body:
             arguments = [inside[arg] for arg in step.args]
             operands = tuple(kinds[arg] for arg in step.args)
             if isinstance(step.op, Splat):
+                assert isinstance(step.op.value, int | float)  # symbols are bound before code is generated
                 result, kind = constant(step.op.value, REGISTERS[step.op.kind].vector(lanes)), step.op.kind
             else:
                 result = SCALARS[type(step.op)](b, step.op, operands, arguments)

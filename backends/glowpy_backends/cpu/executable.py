@@ -131,8 +131,9 @@ class NativeProgram:
             manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
             sizes = manifest.pop("objects")
             target = Target(**manifest.pop("target"))
-            listed = {key: tuple(map(tuple, manifest.pop(key))) for key in ("inputs", "outputs")}
-            signature = Signature(**manifest, **listed, target=target)
+            for key in ("inputs", "outputs"):
+                manifest[key] = tuple((name, type) for name, type in manifest[key])
+            signature = Signature(**manifest, target=target)
             code = (folder / CODE).read_bytes()
             weights = map_file(folder / WEIGHTS, signature.weights)
         except (OSError, ValueError, KeyError, TypeError) as error:

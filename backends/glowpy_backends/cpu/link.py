@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 import llvmlite.binding as llvm
+
 from glowpy_backends.cpu.emit import initialize
 from glowpy_ir.errors import InvalidIR
 

@@ -38,7 +38,8 @@ class PackedMatMul(Primitive):
         places = pack_weights(numbers, spec, self.tiling, self.target)
         matrix = np.zeros(depth * self.columns, weights.dtype)
         matrix[places[places > 0] - 1] = weights[places > 0]
-        return np.matmul(lhs, matrix.reshape(depth, self.columns))
+        made: Array = np.matmul(lhs, matrix.reshape(depth, self.columns))
+        return made
 
 
 def pack_matrix(matrix: Array, lhs: TensorType, result: TensorType, target: Target) -> tuple[PackedMatMul, Array]:
