@@ -11,6 +11,7 @@ from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fold import fold_constants
 from glowpy.passes.fuse import Fuse, Fuses
 from glowpy.passes.lower import Keeps, Lower
+from glowpy.passes.recognition import recognise
 from glowpy.passes.share import share_common_values
 from glowpy.passes.simplify import simplify
 from glowpy.passes.transposes import turn_regions
@@ -42,6 +43,7 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
         Pass("dead", remove_dead_nodes),
         Pass("simplify", simplify),
         Pass("share", share_common_values),
+        Pass("recognise", recognise),
         Pass("lower", Lower(keeps)),
         Pass("late simplify", simplify),
         Pass("transposes", turn_regions),
@@ -59,6 +61,8 @@ ORDER = (
     ("dead", "simplify", "what a dead node takes too seems to be used twice, which forbids most rules"),
     ("simplify", "lower", "whole operators tell more than their parts, and less is left to lower"),
     ("share", "lower", "equal composites are found at one look"),
+    ("share", "recognise", "what is spelled out takes one value several times, which may have been computed twice"),
+    ("recognise", "lower", "lowering spells out what a backend does not have"),
     ("lower", "late simplify", "batch normalisation becomes a product and a sum, which convolutions absorb"),
     ("late simplify", "transposes", "absorbed operators do not stand between a convolution and its transposes"),
     ("lower", "late share", "expansions of two operators often have parts in common"),

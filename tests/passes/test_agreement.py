@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strategies import graphs
 
 from glowpy.passes.fuse import OPERANDS, Fuse
+from glowpy.passes.recognition import recognise
 from glowpy.passes.share import share_common_values
 from glowpy.passes.simplify import THEMES
 from glowpy.passes.transposes import turn_regions
@@ -58,6 +59,7 @@ def test_optimize_keeps_the_meaning(graph: Graph, kept: set[str], fused: bool) -
 SINGLE = (
     *(Pass(name, partial(rewrite, rules=rules)) for name, rules in THEMES.items()),
     Pass("share", share_common_values),
+    Pass("recognise", recognise),
     Pass("transposes", turn_regions),
     Pass("fuse", Fuse(is_heavy)),
 )

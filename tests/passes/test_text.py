@@ -18,6 +18,7 @@ from graphs import assert_same_meaning, random_feeds
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fuse import Fuse
 from glowpy.passes.lower import Lower
+from glowpy.passes.recognition import recognise
 from glowpy.passes.share import share_common_values
 from glowpy.passes.simplify import THEMES, simplify
 from glowpy.passes.transposes import turn_regions
@@ -31,6 +32,7 @@ PASSES: dict[str, Callable[[Graph], bool]] = {
     **{name: partial(rewrite, rules=rules) for name, rules in THEMES.items()},
     "simplify": simplify,
     "share": share_common_values,
+    "recognise": recognise,
     "lower": Lower(lambda op: op.name == "Softmax"),
     "transposes": turn_regions,
     "fuse": Fuse(lambda op: op.name in ("Conv", "MatMul")),
