@@ -94,7 +94,8 @@ class Region:
             node = value.producer
             if node not in place or len(node.outputs) > 1:
                 continue
-            if value.type.shape == self.last.output.type.shape and self._has_all_uses(value) and fuses(node.op):
+            # Kernels compute in the kind of what they store: a head's body must not change it.
+            if value.type == self.last.output.type and self._has_all_uses(value) and fuses(node.op):
                 self.head = max(self.head or node, node, key=place.__getitem__)
 
     def replace(self, graph: Graph) -> list[Node]:
