@@ -54,6 +54,18 @@ def multiply_by_zero(node: Node, b: Builder) -> Replacement:
             return None
 
 
+def decide(node: Node, b: Builder) -> Replacement:
+    """x & true = x, x & false = false, x | true = true, of booleans, where the constant does not widen x"""
+    match node:
+        case Node(op=And() | Or() as op, inputs=(x, c)) if x.type == node.output.type and x.type.kind is Kind.BOOL:
+            truth = number_in(c)
+            if truth is None:
+                return None
+            return x if bool(truth) == (op == And()) else b.add(Splat(int(truth), Kind.BOOL, x.type.shape))
+        case _:
+            return None
+
+
 def merge_equal_operands(node: Node, b: Builder) -> Replacement:
     """max(x, x) = x, min(x, x) = x, x & x = x, x | x = x"""
     match node:
@@ -79,6 +91,15 @@ def choose_equal(node: Node, b: Builder) -> Replacement:
             truth = number_in(c)
             chosen = x if x is y or truth else y if truth is not None else None
             return chosen if chosen is not None and chosen.type == node.output.type else None
+        case _:
+            return None
+
+
+def choose_the_other(node: Node, b: Builder) -> Replacement:
+    """select(~c, x, y) = select(c, y, x)"""
+    match node:
+        case Node(op=Select() as select, inputs=(Value(producer=Node(op=Not(), inputs=(c,))), x, y)):
+            return b.add(select, c, y, x)
         case _:
             return None
 
@@ -265,9 +286,11 @@ RULES: tuple[Rule, ...] = (
     put_constants_right,
     drop_neutral,
     multiply_by_zero,
+    decide,
     merge_equal_operands,
     cancel_equal_operands,
     choose_equal,
+    choose_the_other,
     choose_larger,
     subtract_constant,
     double_negation,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from glowpy_ir.dims import Dim, is_static
+from glowpy_ir.dims import Dim, Expr, is_static
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.graph import Builder, Node, Value
 from glowpy_ir.infer import OnTypes
 from glowpy_ir.op import Op
-from glowpy_ir.ops.elementwise import Elementwise
+from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.movement import Expand, Pad, Reshape, Slice, Transpose
 from glowpy_ir.rewrite import Replacement, Rule
-from glowpy_ir.types import TensorType
+from glowpy_ir.types import Kind, TensorType
 
 
 def move_nothing(node: Node, b: Builder) -> Replacement:
@@ -71,16 +71,24 @@ def is_reshape(order: tuple[int, ...], type: TensorType) -> bool:
     return wide == sorted(wide)
 
 
-def expand_in_place(node: Node, b: Builder) -> Replacement:
-    """op(expand(x), y) = op(x, y), of element-wise operators, which broadcast by themselves"""
-    if not isinstance(node.op, Elementwise):
+def expand_later(node: Node, b: Builder) -> Replacement:
+    """op(expand(x), y) = expand(op(x, y)), of element-wise operators, or op(x, y) if that is as large already"""
+    if not isinstance(node.op, Elementwise) or not any(_narrow(value) for value in node.inputs):
         return None
-    inputs = list(node.inputs)
-    for i, value in enumerate(inputs):
-        match value.producer:
-            case Node(op=Expand(), inputs=(x,)) if _gives_same(node, [*inputs[:i], x, *inputs[i + 1 :]]):
-                inputs[i] = x
-    return b.add(node.op, *inputs) if tuple(inputs) != node.inputs else None
+    inputs = [b.add(Splat(*narrow)) if isinstance(narrow := _narrow(v), tuple) else narrow or v for v in node.inputs]
+    result = b.add(node.op, *inputs)
+    return result if result.type == node.output.type else b.add(Expand(node.output.type.shape), result)
+
+
+def _narrow(value: Value) -> Value | tuple[float | Expr, Kind] | None:
+    """What is repeated in ``value``: another value, or one number of some kind."""
+    match value.producer:
+        case Node(op=Expand(), inputs=(x,)):
+            return x
+        case Node(op=Splat(value=number, kind=kind)) if value.type.shape:
+            return number, kind
+        case _:
+            return None
 
 
 def _gives_same(node: Node, inputs: list[Value]) -> bool:
@@ -141,7 +149,7 @@ RULES: tuple[Rule, ...] = (
     move_nothing,
     move_twice,
     transpose_ones,
-    expand_in_place,
+    expand_later,
     slice_of_expand,
     bias_shape,
 )

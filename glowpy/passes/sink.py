@@ -1,6 +1,6 @@
-"""Reshapes move behind element-wise operators, so that these meet the operator whose result they work on.
+"""Movements go behind element-wise operators, so that these meet the operator whose result they work on.
 
-A reshape costs nothing wherever it stands; but an epilogue can only be what follows its head directly.
+A movement costs nothing wherever it stands, or the same; but an epilogue can only be what follows its head directly.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from glowpy.passes.known import known
+from glowpy.passes.known import is_known, is_used_once, known
+from glowpy.passes.movement import aligned
 from glowpy_ir.dims import is_static
 from glowpy_ir.graph import Builder, Constant, Node, Value
+from glowpy_ir.op import Movement
 from glowpy_ir.ops.elementwise import Elementwise
-from glowpy_ir.ops.movement import Reshape
+from glowpy_ir.ops.movement import Concat, Pad, Reshape, Transpose
 from glowpy_ir.rewrite import Replacement, Rule
 
 Shape = tuple[int, ...]
@@ -96,4 +98,65 @@ def _reshape(value: Value, shape: Shape, old: Shape, b: Builder) -> Value:
     return b.add(Reshape(shape), value)
 
 
-RULES: tuple[Rule, ...] = (sink_reshape,)
+def sink_transpose(node: Node, b: Builder) -> Replacement:
+    """op(transpose(x), c) = transpose(op(x, c)), where x is computed for this alone, and c is known"""
+    if not isinstance(node.op, Elementwise):
+        return None
+    unknown = [value for value in node.inputs if not is_known(value)]
+    match unknown:
+        case [Value(producer=Node(op=Transpose(order=order), inputs=(x,))) as moved] if (
+            moved.type.shape == node.output.type.shape and _is_computed_for(moved, b)
+        ):
+            inputs = [x if value is moved else _turned_back(value, order, b) for value in node.inputs]
+            return b.add(Transpose(order), b.add(node.op, *inputs))
+        case _:
+            return None
+
+
+def _is_computed_for(value: Value, b: Builder) -> bool:
+    """Whether ``value`` is computed, and then only moved, for one use."""
+    while is_used_once(b.graph, value):
+        match value.producer:
+            case Node(op=Reshape() | Transpose(), inputs=(value,)):
+                continue
+            case Node(op=op):
+                return not isinstance(op, Movement | Concat | Pad)
+            case _:
+                return False
+    return False
+
+
+def _turned_back(value: Value, order: tuple[int, ...], b: Builder) -> Value:
+    if not value.type.shape:
+        return value
+    whole = b.add(Reshape(aligned(value.type, len(order))), value)
+    return b.add(Transpose(tuple(order.index(axis) for axis in range(len(order)))), whole)
+
+
+def transpose_before_reshape(node: Node, b: Builder) -> Replacement:
+    """transpose(reshape(x)) = reshape(transpose(x)), where dimensions that are split or merged stay together"""
+    match node:
+        case Node(op=Transpose(order=order), inputs=(Value(producer=Node(op=Reshape(), inputs=(x,))) as flat,)):
+            if not (x.type.is_static and flat.type.is_static) or 0 in x.type.extents:
+                return None
+            before = _order_before(order, list(groups(x.type.extents, flat.type.extents)))
+            return b.add(Reshape(node.output.type.shape), b.add(Transpose(before), x)) if before else None
+        case _:
+            return None
+
+
+def _order_before(order: tuple[int, ...], runs: list[tuple[range, range]]) -> tuple[int, ...] | None:
+    """The order of the dimensions of x that moves each run as ``order`` moves what it becomes; None if it is torn."""
+    by_first = {new[0]: (old, new) for old, new in runs if new}
+    result: list[int] = []
+    position = 0
+    while position < len(order):
+        old, new = by_first.get(order[position], (range(0), range(0)))
+        if not new or order[position : position + len(new)] != tuple(new):
+            return None
+        result += old
+        position += len(new)
+    return (*result, *(axis for old, new in runs if not new for axis in old))
+
+
+RULES: tuple[Rule, ...] = (sink_reshape, sink_transpose, transpose_before_reshape)
