@@ -32,32 +32,18 @@ class Artifact:
     programs: Mapping[Shapes, Specialisation]
 
 
-def write_artifact(
-    folder: Path,
-    name: str,
-    backend: str,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    programs: Mapping[Shapes, Specialisation],
-) -> None:
+def write_artifact(folder: Path, artifact: Artifact) -> None:
     """Write compiled programs, by the shapes of their inputs; UsageError if there are none."""
-    if not programs:
+    if not artifact.programs:
         raise UsageError("nothing is compiled yet: run the model once, or bind its open dimensions when compiling")
     with writing_folder(folder, MANIFEST) as partial:
-        fill_artifact(partial, name, backend, inputs, outputs, programs)
+        fill_artifact(partial, artifact)
 
 
-def fill_artifact(
-    folder: Path,
-    name: str,
-    backend: str,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    programs: Mapping[Shapes, Specialisation],
-) -> None:
+def fill_artifact(folder: Path, artifact: Artifact) -> None:
     """The same, into an empty folder that appears to others only when it is full."""
     listed = []
-    for number, (shapes, program) in enumerate(programs.items()):
+    for number, (shapes, program) in enumerate(artifact.programs.items()):
         place = folder / str(number)
         place.mkdir()
         program.executable.save(place)
@@ -65,10 +51,10 @@ def fill_artifact(
         listed.append({"folder": place.name, "inputs": program.inputs, "shapes": shapes, "memory": memory})
     manifest = {
         "format": FORMAT,
-        "name": name,
-        "backend": backend,
-        "inputs": _texts(inputs),
-        "outputs": _texts(outputs),
+        "name": artifact.name,
+        "backend": artifact.backend,
+        "inputs": _texts(artifact.inputs),
+        "outputs": _texts(artifact.outputs),
         "programs": listed,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))

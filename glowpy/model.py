@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from glowpy.artifact import fill_artifact, write_artifact
+from glowpy.artifact import Artifact, fill_artifact, write_artifact
 from glowpy.feeds import TensorSpec, check_feeds, name_feeds
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import Specialisations
@@ -79,11 +79,14 @@ class Model:
 
         The folder is made, or replaced if glowpy wrote it. UsageError if nothing is compiled yet.
         """
-        write_artifact(Path(folder), self.name, self.backend, self.inputs, self.outputs, self._programs.all())
+        write_artifact(Path(folder), self._artifact())
 
     def fill(self, folder: Path) -> None:
         """Write the code for all shapes compiled so far into an empty folder."""
-        fill_artifact(folder, self.name, self.backend, self.inputs, self.outputs, self._programs.all())
+        fill_artifact(folder, self._artifact())
+
+    def _artifact(self) -> Artifact:
+        return Artifact(self.name, self.backend, self.inputs, self.outputs, self._programs.all())
 
     def __repr__(self) -> str:
         takes, gives = (", ".join(map(str, specs)) for specs in (self.inputs, self.outputs))
