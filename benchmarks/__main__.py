@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.cases import Case, load_case
-from benchmarks.engines import Run, engine_named
+from benchmarks.engines import Run, engine_named, version_of
 from benchmarks.environment import environment
 from benchmarks.measure import measure
 from benchmarks.plot import plot
@@ -16,7 +17,7 @@ from benchmarks.results import HEADER, Result, rows, save, to_json
 from glowpy.cli import options as cli
 from glowpy.cli.table import render
 from glowpy.compare import worst
-from glowpy_ir.errors import GlowError
+from glowpy_ir.errors import GlowError, UsageError
 from glowpy_ir.types import Array
 
 REFERENCE = "onnxruntime"
@@ -68,8 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def benchmark(options: argparse.Namespace) -> int:
     """What the command line asks for; 1 if the outputs of two engines differ."""
+    for target in filter(None, (options.json, options.plot)):
+        if not target.parent.is_dir():
+            raise UsageError(f"{target}: there is no folder {target.parent}")
+    if options.plot and find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib; pip install -e '.[bench]'")
     engines = tuple(dict.fromkeys((options.engine, *filter(None, options.against.split(",")))))
-    facts = environment() | {name: engine_named(name).version() for name in engines}
+    facts = environment() | {name: version_of(name) for name in engines}
     print("\n".join(f"{name:12} {fact}" for name, fact in facts.items()), flush=True)
     results = []
     for model in options.models:

@@ -112,6 +112,14 @@ ENGINES: dict[str, Engine] = {
 }
 
 
+def version_of(name: str) -> str:
+    """The version of an engine; UsageError if it is not installed."""
+    try:
+        return engine_named(name).version()
+    except ImportError as error:
+        raise UsageError(f"{name} is not installed ({error}); pip install -e '.[bench]'") from None
+
+
 def engine_named(name: str) -> Engine:
     """The engine of this name; UsageError lists the others."""
     if name not in ENGINES:

@@ -37,7 +37,7 @@ HEADER = ("model", "threads", "engine", "ms", "p10", "p90", "ratio", "p10", "p90
 
 def rows(result: Result) -> list[tuple[str, ...]]:
     """One line for each engine; a ratio above 1 means that the first engine is that much faster."""
-    table = []
+    table: list[tuple[str, ...]] = []
     first = result.engines[0]
     for engine in result.engines:
         head = (result.model, str(result.threads), engine)

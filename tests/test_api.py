@@ -51,7 +51,7 @@ def test_ways_to_call(backend: str) -> None:
 
 def test_several_outputs_come_as_a_tuple(backend: str) -> None:
     m = glowpy.compile(sum_and_product(), backend=backend, dims={"n": 3})
-    left, right = np.float32([1, 2, 3]), np.float32([4, 5, 6])
+    left, right = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     total, product = m(left, right)
     np.testing.assert_array_equal(total, [5, 7, 9])
     np.testing.assert_array_equal(product, [4, 10, 18])
@@ -63,8 +63,8 @@ def test_several_outputs_come_as_a_tuple(backend: str) -> None:
 
 def test_specs_tell_names_and_types() -> None:
     m = glowpy.compile(linear("rows"), backend="interpreter")
-    assert [(s.name, s.dtype, s.shape) for s in m.inputs] == [("x", np.float32, ("rows", 3))]
-    assert [(s.name, s.dtype, s.shape) for s in m.outputs] == [("y", np.float32, ("rows", 4))]
+    assert [(s.name, s.dtype, s.shape) for s in m.inputs] == [("x", np.dtype(np.float32), ("rows", 3))]
+    assert [(s.name, s.dtype, s.shape) for s in m.outputs] == [("y", np.dtype(np.float32), ("rows", 4))]
     assert repr(m) == "<glowpy.Model 'test' (x: f32[rows,3]) -> (y: f32[rows,4]), backend 'interpreter'>"
 
 

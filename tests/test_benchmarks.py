@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 from models import linear
 
 from benchmarks import __main__ as cli
-from benchmarks import measure as timing
 from benchmarks.cases import Case, load_case
 from benchmarks.engines import ENGINES, Run, engine_named
 from benchmarks.environment import environment
@@ -44,8 +44,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now)
-    monkeypatch.setattr(timing.time, "sleep", lambda _: None)
+    monkeypatch.setattr("benchmarks.measure.time.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("benchmarks.measure.time.sleep", lambda _: None)
     return clock
 
 
@@ -134,6 +134,17 @@ def test_charts_are_drawn(arguments: list[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert cli.main([*arguments, "--against", "onnxruntime", "--plot", str(tmp_path / "t.svg")]) == 0
     assert "<svg" in (tmp_path / "t.svg").read_text()
+
+
+def test_what_would_fail_at_the_end_fails_at_once(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "compare", lambda *_: pytest.fail("measured in vain"))
+    assert cli.main([*arguments, "--against", "", "--json", str(tmp_path / "no" / "t.json")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert cli.main([*arguments, "--against", "openvino"]) == 2
+    assert "openvino is not installed" in capsys.readouterr().err
 
 
 def test_failing_engines_are_told(
