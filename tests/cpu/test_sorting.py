@@ -7,11 +7,11 @@ import pytest
 from cpu.native import TARGETS, WIDTHS, Operand, run
 
 from glowpy_backends.cpu.kernels.argmax_pool import argmax_pool
-from glowpy_backends.cpu.kernels.counting import iota, running_sum
+from glowpy_backends.cpu.kernels.counting import iota, running
 from glowpy_backends.cpu.kernels.sorting import top_k
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.evaluate import apply
-from glowpy_ir.ops.counting import Iota, RunningSum
+from glowpy_ir.ops.counting import Iota, Running, RunningProduct, RunningSum
 from glowpy_ir.ops.pooling import ArgMaxPool
 from glowpy_ir.ops.sorting import TopK
 from glowpy_ir.types import Array, Kind
@@ -75,12 +75,12 @@ def test_numbers_in_order(count: int, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F64, Kind.F16, Kind.BF16, Kind.I64, Kind.I32], ids=str)
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_running_sum(axis: int, kind: Kind) -> None:
+@pytest.mark.parametrize("op", [RunningSum(0), RunningSum(1), RunningSum(2), RunningProduct(0)], ids=str)
+def test_running(op: Running, kind: Kind) -> None:
     x = few((3, 4, 21), kind)
-    (expected,) = apply(RunningSum(axis), x)
+    (expected,) = apply(op, x)
     operand, result = Operand(x, [(1, 2)] * 3), Operand(np.zeros_like(expected), [(2, 1)] * 3)
-    run(running_sum(axis, result.view, operand.view, TARGETS[0]), TARGETS[0], [result, operand], calls=2)
+    run(running(op, result.view, operand.view, TARGETS[0]), TARGETS[0], [result, operand], calls=2)
     np.testing.assert_array_equal(result.array.astype(np.float64), expected.astype(np.float64))
 
 

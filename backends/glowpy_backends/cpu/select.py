@@ -34,8 +34,9 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
+from glowpy_ir.ops.convert import BitCast
 from glowpy_ir.ops.convolution import Conv
-from glowpy_ir.ops.counting import Iota, RunningSum
+from glowpy_ir.ops.counting import Iota, Running, RunningProduct, RunningSum
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
@@ -237,10 +238,16 @@ def places_of_maxima(site: Site) -> Kernel:
     return argmax_pool.argmax_pool(site.op, site.results[0], site.operands[0], site.target)
 
 
-def summed_up(site: Site) -> Kernel:
-    """Each element and all before it, added up."""
-    assert isinstance(site.op, RunningSum)
-    return counting.running_sum(site.op.axis, site.results[0], site.operands[0], site.target)
+def bits_copied(site: Site) -> Kernel:
+    """The same bits taken for another kind."""
+    (result,), (operand,) = site.results, site.operands
+    return copy.copy(result, View(result.kind, operand.shape, operand.strides), site.target)
+
+
+def cumulated(site: Site) -> Kernel:
+    """Each element and all before it, combined."""
+    assert isinstance(site.op, Running)
+    return counting.running(site.op, site.results[0], site.operands[0], site.target)
 
 
 def first_in_order(site: Site) -> Kernel:
@@ -255,6 +262,7 @@ KERNELS: Mapping[type[Op], Select] = {
     ArgMin: searched,
     ArgMaxPool: places_of_maxima,
     AveragePool: pool,
+    BitCast: bits_copied,
     Conv: plain_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Gather: gathered,
@@ -272,7 +280,8 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
-    RunningSum: summed_up,
+    RunningProduct: cumulated,
+    RunningSum: cumulated,
     ScatterND: scattered,
     Softmax: softmax_of_rows,
     Splat: splat,

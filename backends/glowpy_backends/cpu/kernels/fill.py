@@ -33,7 +33,7 @@ def halo(kind: Kind, shape: Sequence[int], margins: Margins, target: Target) -> 
         strides[d] = strides[d + 1] * extents[d + 1]
     inner = max(d for d, margin in enumerate(margins) if any(margin))
     element = View(kind, (1,), (1,)).element
-    outer = [d for d in range(len(shape)) if not any(margins[d]) and d < inner]
+    outer = range(next(d for d, margin in enumerate(margins) if any(margin)))
     planes = 1
     for d in outer:
         planes *= shape[d]
