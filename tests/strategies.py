@@ -245,10 +245,23 @@ class Growth:
         strides = self.draw(st.sampled_from(((1, 1), (2, 1))))
         self.add(Conv(strides, before, after, (1, 1), groups), x, weights, *bias)
 
-    def per_channel(self) -> None:
-        x = self.pick(4)
-        c = self.builder.constant(self.array((x.type.extents[1], 1, 1)))
-        self.add(self.draw(st.sampled_from((Add(), Mul(), Sub()))), *self.draw(st.permutations((x, c))))
+    def known_beside_weights(self) -> None:
+        """Constant factors and summands, by channel or otherwise, around a convolution or a matrix product."""
+        rank = self.draw(st.sampled_from((2, 4)))
+        self.values.append(self.scaled(self.pick(rank)))
+        if rank == 4:
+            self.conv()
+        else:
+            self.product()
+        self.values.append(self.scaled(self.values[-1]))
+
+    def scaled(self, x: Value) -> Value:
+        shape = tuple(n if self.draw(st.booleans()) else 1 for n in x.type.extents)
+        if x.type.rank == 4 and self.draw(st.booleans()):
+            shape = (x.type.extents[1], 1, 1)
+        c = self.builder.constant(np.abs(self.array(shape)) + np.array(0.5, self.kind.dtype))
+        op = self.draw(st.sampled_from((Add(), Mul(), Sub(), Div())))
+        return self.builder.add(op, x, c)
 
     def normalize(self) -> None:
         x = self.pick(4)
@@ -291,7 +304,8 @@ FLOAT_STEPS = (
     Growth.product,
     Growth.conv,
     Growth.conv,
-    Growth.per_channel,
+    Growth.known_beside_weights,
+    Growth.known_beside_weights,
     Growth.normalize,
     Growth.pool,
 )
