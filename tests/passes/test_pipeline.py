@@ -17,6 +17,7 @@ from glowpy_ir.ops.elementwise import Add, Splat
 from glowpy_ir.ops.movement import Concat, Transpose
 from glowpy_ir.ops.softmax import Softmax
 from glowpy_ir.rewrite import Pass
+from glowpy_ir.text import parse
 from glowpy_ir.types import Kind, TensorType
 
 
@@ -151,3 +152,38 @@ def test_ten_thousand_nodes_take_seconds(make: Callable[[int], Graph]) -> None:
     assert time.process_time() - start < 20
     assert len(names(graph)) < 1000
     assert "Transpose" not in names(graph)
+
+
+SYMBOLIC = """
+graph symbolic {
+  %x = placeholder f32[n,2,h,4]
+  %w = constant f32[2,2,1,1] [1.0, 2.0, 3.0, 4.0]
+  %c = constant f32[2] [2.0, 4.0]
+  %d = constant f32[2] [3.0, 5.0]
+  %zero = Splat() value=0.0 kind=Kind.F32 shape=() : f32[]
+  %t = Transpose(%x) order=(0,2,3,1) : f32[n,h,4,2]
+  %s = Add(%t, %zero) : f32[n,h,4,2]
+  %u = Transpose(%s) order=(0,3,1,2) : f32[n,2,h,4]
+  %p = Pad(%u) before=(0,0,1,1) after=(0,0,1,1) value=0.0 : f32[n,2,h+2,6]
+  %a = Conv(%p, %w) strides=(1,1) before=(0,0) after=(0,0) dilations=(1,1) groups=1 : f32[n,2,h+2,6]
+  %b = BatchNormalization(%a, %c, %d, %d, %c) epsilon=0.0 : f32[n,2,h+2,6]
+  %r = Relu(%b) : f32[n,2,h+2,6]
+  %q = Concat(%r, %r) axis=2 : f32[n,2,2*h+4,6]
+  %i = Slice(%q) starts=(0,0,0,1) shape=(`n`,2,2,5) steps=(1,1,1,1) : f32[n,2,2,5]
+  %f = Reshape(%i) shape=(`n`,20) : f32[n,20]
+  %e = Neg(%f) : f32[n,20]
+  %m = ReduceMean(%e) axes=(0,) keepdims=False : f32[20]
+  %z = Expand(%m) shape=(`n`,20) : f32[n,20]
+  %y = Sub(%e, %z) : f32[n,20]
+  return y = %y
+}
+"""
+
+
+def test_symbolic_dimensions_stay() -> None:
+    graph = parse(SYMBOLIC)
+    optimize(graph, never, (), Trace(check=True), lambda op: op.name == "Conv")
+    (value,) = graph.outputs
+    assert str(value.type) == "f32[n,20]"
+    assert names(graph).count("Fused") == 4
+    assert not {"Transpose", "Pad", "Expand", "BatchNormalization"} & set(names(graph))
