@@ -68,10 +68,10 @@ class Graph:
     outputs: list[Value] = field(default_factory=list)
     output_names: list[str] = field(default_factory=list)
     """What the caller knows the outputs by; passes may replace the values, never the names."""
-    _constants: dict[Constant, None] = field(default_factory=dict)
-    _first: Node | None = None
-    _last: Node | None = None
-    _names: dict[str, int] = field(default_factory=dict)
+    _constants: dict[Constant, None] = field(default_factory=dict, repr=False)
+    _first: Node | None = field(default=None, repr=False)
+    _last: Node | None = field(default=None, repr=False)
+    _names: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def constants(self) -> list[Constant]:

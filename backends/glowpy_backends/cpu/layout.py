@@ -217,7 +217,7 @@ def elementwise_of_unpack(node: Node, b: Builder) -> Value | None:
     lanes, parts = x.type.extents[-1], parts_of(lead)
     operands: list[Value] = []
     for value in node.inputs:
-        if value.type.count == 1:
+        if value.type.count == 1 and value.type.extents != result:
             operands.append(b.add(Reshape(()), value) if value.type.rank else value)
             continue
         if value.type.rank > 4 or not isinstance(value.type.shape[0], int):
