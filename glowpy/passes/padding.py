@@ -28,6 +28,44 @@ def pad_in_conv(node: Node, b: Builder) -> Replacement:
             return None
 
 
+def taps_in_padding(node: Node, b: Builder) -> Replacement:
+    """conv(x, w) = conv(x, part of w), where the outer taps lie in the padding in every window
+
+    So it is with a window that is wider than the image: 3 x 3 on 1 x 1, or one that is widely dilated.
+    """
+    match node:
+        case Node(op=Conv() as conv, inputs=(x, weights, *bias)) if x.type.is_static and weights.type.is_static:
+            extents, kernel, count = x.type.extents[2:], weights.type.extents[2:], node.output.type.extents[2:]
+        case _:
+            return None
+    windows = zip(extents, kernel, conv.strides, conv.before, conv.after, conv.dilations, count, strict=True)
+    ends = [_unseen_taps(*window) for window in windows]
+    if ends == [(0, 0)] * len(ends):
+        return None
+    first, last = zip(*ends, strict=True)
+    held = (n - i - j for n, i, j in zip(kernel, first, last, strict=True))
+    cut = Slice((0, 0, *first), (*weights.type.extents[:2], *held), (1,) * weights.type.rank)
+    before = tuple(n - i * d for n, i, d in zip(conv.before, first, conv.dilations, strict=True))
+    after = tuple(n - i * d for n, i, d in zip(conv.after, last, conv.dilations, strict=True))
+    return b.add(replace(conv, before=before, after=after), x, b.add(cut, weights), *bias)
+
+
+def _unseen_taps(
+    extent: int, taps: int, stride: int, before: int, after: int, dilation: int, count: int
+) -> tuple[int, int]:
+    """How many taps at either end meet no element in any window, as far as there is padding to take for them."""
+
+    def meets(tap: int) -> bool:
+        offset = tap * dilation - before
+        first = max(0, -(offset // stride))  # the first window in which the tap is not before the first element
+        return first < count and first * stride + offset < extent
+
+    seen = [tap for tap in range(taps) if meets(tap)]
+    if not seen:
+        return 0, 0
+    return min(seen[0], before // dilation), min(taps - 1 - seen[-1], after // dilation)
+
+
 def pad_in_max_pool(node: Node, b: Builder) -> Replacement:
     """maxpool(pad(x)) = maxpool(x) with more padding, if what is padded never wins over an element of x"""
     match node:
@@ -77,4 +115,4 @@ def _is_spatial(pad: Pad) -> bool:
     return not any((*pad.before[:2], *pad.after[:2]))
 
 
-RULES: tuple[Rule, ...] = (pad_in_conv, pad_in_max_pool, pad_in_average_pool, slice_of_pad)
+RULES: tuple[Rule, ...] = (pad_in_conv, taps_in_padding, pad_in_max_pool, pad_in_average_pool, slice_of_pad)
