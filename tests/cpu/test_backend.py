@@ -24,7 +24,7 @@ from glowpy_ir.evaluate import evaluate
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.logic import Equal
-from glowpy_ir.program import Access
+from glowpy_ir.program import Access, Output
 from glowpy_ir.program_text import parse_program, print_program
 from glowpy_ir.text import digest
 
@@ -71,6 +71,23 @@ def test_scratch_is_an_operand() -> None:
     accesses = [operand.access for instruction in program.instructions for operand in instruction.operands()]
     assert Access.SCRATCH in accesses
     assert "@scratch %scratch" in print_program(program)
+
+
+def test_channels_that_leave_lanes_empty_are_copied_once() -> None:
+    """Nothing but blocks is in memory where the last block of a convolution's result is not full."""
+    graph = Graph("narrow")
+    b = Builder(graph)
+    x = b.placeholder("x", TensorType(Kind.F32, (2, 8, 3, 5)))
+    weights = b.constant(np.random.default_rng(0).standard_normal((21, 8, 1, 1)).astype(np.float32))
+    graph.set_output("y", b.add(Conv((1, 1), (0, 0), (0, 0), (1, 1)), x, weights))
+    feeds = random_feeds(graph)
+    (expected,) = evaluate(graph, feeds)
+    compiled = compile_graph(graph, Options(threads=1, target="sse2"))
+    assert [buffer.extents for buffer in compiled.program.activations()] == [(2, 2, 3, 5, 4), (2, 6, 3, 5, 4)]
+    written = [operand for step in compiled.program.instructions for operand in step.operands() if operand.writes]
+    assert sum(isinstance(operand.buffer.storage, Output) for operand in written) == 2
+    (found,) = compiled.executable.run(feeds).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_equal_layers_share_one_kernel() -> None:

@@ -7,6 +7,8 @@ of which begins at a block of its own. Lanes of the last block of a part that ha
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import apply
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Composite, Emitter, Op, Primitive, T
-from glowpy_ir.ops.movement import Pad, Reshape, Slice, Transpose
+from glowpy_ir.ops.movement import Concat, Pad, Reshape, Slice, Transpose
 from glowpy_ir.types import Array, TensorType
 
 
@@ -69,9 +71,24 @@ class Unpack(Composite):
         shape = (batch, self.channels, *spatial)
         if count * lanes == self.channels:
             return e.add(Reshape(shape), input)
+        if self.parts == 1 and self.channels > lanes:
+            return e.add(Concat(1), *self._whole_and_rest(e, input))
         parts = e.add(Reshape((batch, self.parts, count * lanes // self.parts, *spatial)), input)
         held = (batch, self.parts, self.channels // self.parts, *spatial)
         return e.add(Reshape(shape), e.add(Slice((0,) * len(held), held, (1,) * len(held)), parts))
+
+    def _whole_and_rest(self, e: Emitter[T], blocks: T) -> Iterator[T]:
+        """The channels of whole blocks, and those of the last, of ``[N, C/b, b, *spatial]``.
+
+        Either is copied to its place in the result at once; all lanes together would be copied before lanes are left
+        out.
+        """
+        batch, count, lanes, *spatial = e.type_of(blocks).extents
+        rest = self.channels - (count - 1) * lanes
+        for first, part in ((0, (count - 1, lanes)), (count - 1, (1, rest))):
+            held = (batch, *part, *spatial)
+            cut = e.add(Slice((0, first, *(0 for _ in held[2:])), held, (1,) * len(held)), blocks)
+            yield e.add(Reshape((batch, math.prod(part), *spatial)), cut)
 
 
 def packed_type(type: TensorType, lanes: int, parts: int = 1) -> TensorType:

@@ -67,7 +67,8 @@ class NativeProgram:
         imports = {name: thread_library().address(name) for name in (BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS)}
         self._library = link(self._objects, [signature.symbol], imports)
         self._entry = self._library.address(signature.symbol)
-        self._outputs = [(name, TensorType.parse(type)) for name, type in signature.outputs]
+        types = [(name, TensorType.parse(type)) for name, type in signature.outputs]
+        self._outputs = [(name, type.extents, type.kind.dtype) for name, type in types]  # now, not in each call
         self._inputs = [name for name, _ in signature.inputs]
         self._idle: list[_Call] = []
         self._lock = Lock()
@@ -103,13 +104,13 @@ class NativeProgram:
         """The outputs by name; inputs must have the types of the signature."""
         call = self._take()
         inputs = [np.ascontiguousarray(feeds[name]) for name in self._inputs]
-        results = [np.empty(type.extents, type.kind.dtype) for _, type in self._outputs]
+        results = [np.empty(extents, dtype) for _, extents, dtype in self._outputs]
         for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
             call.table[slot] = array.ctypes.data
         pool().run(self._entry, ctypes.addressof(call.table), self._threads)
         with self._lock:
             self._idle.append(call)
-        return {name: array for (name, _), array in zip(self._outputs, results, strict=True)}
+        return {name: array for (name, *_), array in zip(self._outputs, results, strict=True)}
 
     def _take(self) -> _Call:
         with self._lock:
