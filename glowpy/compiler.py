@@ -13,6 +13,10 @@ from glowpy_ir.graph import Graph
 from glowpy_ir.program import Program
 
 
+CODE_GENERATION = "code generation"
+"""What the last phase is called in a trace."""
+
+
 @dataclass(frozen=True)
 class Compiled:
     """What became of a graph."""
@@ -38,6 +42,6 @@ def compile_graph(graph: Graph, options: Options, trace: Trace | None = None) ->
     trace = trace or Trace()
     backend = lower_graph(graph, options, trace)
     program, memory = build_program(graph, backend, trace)
-    with trace.timed("code generation"):
+    with trace.timed(CODE_GENERATION):
         executable = backend.compile(program)
     return Compiled(graph, program, memory, executable)

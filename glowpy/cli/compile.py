@@ -14,13 +14,15 @@ from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
 from glowpy.cli.stages import MARKER, dump, emit, print_stage
 from glowpy.cli.table import duration, plural, render, size
-from glowpy.compiler import Compiled, compile_graph
+from glowpy.compiler import CODE_GENERATION, Compiled, compile_graph
 from glowpy.feeds import TensorSpec, bind_open, random_feeds
 from glowpy.files import check_folder
 from glowpy.model import Model
 from glowpy.pipeline import Trace
 from glowpy.specialise import Specialisation, Specialisations
-from glowpy_ir.program import Compute
+from glowpy_ir.op import Op
+from glowpy_ir.ops.fused import Fused
+from glowpy_ir.program import Compute, Instruction
 
 TRIAL_SECONDS, MOST_TRIALS = 0.5, 50
 """How long the code runs to be timed, and how often at most."""
@@ -73,11 +75,23 @@ def run(options: argparse.Namespace) -> int:
 
 def _compiled_facts(compiled: Compiled) -> dict[str, Any]:
     memory = compiled.memory
-    names = Counter(i.op.name if isinstance(i, Compute) else "zero halo" for i in compiled.program.instructions)
+    names = Counter(map(_name, compiled.program.instructions))
     return {
         "instructions": dict(names.most_common()),
         "memory": {"arena": memory.arena, "live_peak": memory.live_peak, "weights": memory.weights},
     }
+
+
+def _name(instruction: Instruction) -> str:
+    """What an instruction mainly does; steps that are fused to it do not count."""
+    match instruction:
+        case Compute(op=Fused(head=None)):
+            return "element-wise"
+        case Compute(op=Fused(head=Op() as head)):
+            return head.name
+        case Compute(op=op):
+            return op.name
+    return "zero halo"
 
 
 def _trial(model: Model, seed: int) -> dict[str, Any]:
@@ -92,6 +106,12 @@ def _trial(model: Model, seed: int) -> dict[str, Any]:
     return {"first": first, "median": statistics.median(others or seconds), "count": len(others) or 1}
 
 
+def _times(seconds: dict[str, float]) -> str:
+    """How long it all took, and the two parts that take longest in many models."""
+    parts = (f"{name} {duration(seconds[name])}" for name in ("import", CODE_GENERATION))
+    return f"{duration(sum(seconds.values()))} ({', '.join(parts)})"
+
+
 def _text(facts: dict[str, Any], options: argparse.Namespace) -> str:
     """The report for people."""
     memory, inference, seconds = facts["memory"], facts["inference"], facts["seconds"]
@@ -101,10 +121,7 @@ def _text(facts: dict[str, Any], options: argparse.Namespace) -> str:
         *(("input", f"{name}: {type}") for name, type in facts["inputs"].items()),
         *(("output", f"{name}: {type}") for name, type in facts["outputs"].items()),
         ("imported", f"{plural(facts['operators'], 'operator')}, {facts['parameters']:,} parameters"),
-        (
-            "compiled",
-            f"{plural(instructions, 'instruction')} for {options.backend} in {duration(sum(seconds.values()))}",
-        ),
+        ("compiled", f"{plural(instructions, 'instruction')} for {options.backend} in {_times(seconds)}"),
         (
             "memory",
             f"{size(memory['arena'])} for activations ({ratio:.2f} of the least possible), "
