@@ -46,9 +46,9 @@ def _quotient(node: Node) -> tuple[Value, Value] | None:
             return d, v
         case Node(op=Mul(), inputs=(lhs, rhs)):
             for d, factor in ((lhs, rhs), (rhs, lhs)):
-                v = _radicand_of_reciprocal(factor)
-                if v is not None:
-                    return d, v
+                radicand = _radicand_of_reciprocal(factor)
+                if radicand is not None:
+                    return d, radicand
     return None
 
 
