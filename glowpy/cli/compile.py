@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from glowpy.artifact import MANIFEST
-from glowpy.cli.opening import compiler_options, read_source
+from glowpy.cli.opening import compiler_options, import_bound, read_source
 from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
 from glowpy.cli.stages import MARKER, dump, emit, print_stage
@@ -30,7 +30,6 @@ TRIAL_SECONDS, MOST_TRIALS = 0.5, 50
 
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what is asked for."""
-
     for folder, marker in ((options.output, MANIFEST), (options.dump, MARKER)):
         if folder:
             check_folder(folder, marker)
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         source = read_source(options)
         inputs, assumed = bind_open(source.inputs, {})
         shapes = tuple(spec.type.extents for spec in inputs)
-        graph = source.graph_for(shapes)
+        graph = import_bound(source, shapes, assumed)
     outputs = [TensorSpec(spec.name, value.type) for spec, value in zip(source.outputs, graph.outputs, strict=True)]
     facts: dict[str, Any] = {
         "model": source.name,

@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
 from glowpy.cli.failure import grouped
 from glowpy.cli.opening import read_source
-from glowpy.cli.report import show_json
+from glowpy.cli.report import assumed_text, show_json
 from glowpy.cli.table import plural, render
-from glowpy.feeds import bind_open
-from glowpy.onnx.inputs import free_inputs
+from glowpy.feeds import Shapes, TensorSpec, bind_open
 from glowpy.onnx.weights import kind_of_code
-from glowpy.source import read_model
-from glowpy_ir.errors import Findings, GlowError, UsageError
+from glowpy.source import Source, read_model
+from glowpy_ir.errors import Findings, GlowError
 
 
 def run(options: argparse.Namespace) -> int:
     """Say what the file declares, count what it holds, and import it to find all problems at once."""
-
     file = read_model(options.model)
-    problems, code = _problems(options)
-    facts = _facts(file.proto) | {"problems": problems}
+    source = read_source(options)
+    inputs, assumed = bind_open(source.inputs, {})
+    problems, code = _problems(source, tuple(spec.type.extents for spec in inputs), options.verbose)
+    facts = _facts(file.proto, source.inputs) | {"assumed": assumed, "problems": problems}
     if options.json:
         show_json({"model": file.name} | facts)
     elif not options.quiet:
@@ -34,26 +34,20 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _problems(options: argparse.Namespace) -> tuple[list[str], int]:
+def _problems(source: Source, shapes: Shapes, verbose: int) -> tuple[list[str], int]:
     """All that keeps the model from being compiled, and the exit code that this means."""
-
     try:
-        source = read_source(options)
-        inputs, _ = bind_open(source.inputs, {})
-        source.graph_for(tuple(spec.type.extents for spec in inputs))
-    except UsageError:
-        raise
+        source.graph_for(shapes)
     except Findings as findings:
         told = [str(finding) for finding in findings.findings]
-        return (told if options.verbose else grouped(findings.findings)), findings.code
+        return (told if verbose else grouped(findings.findings)), findings.code
     except GlowError as error:
         return [str(error)], error.exit_code
     return [], 0
 
 
-def _facts(model: ModelProto) -> dict[str, Any]:
+def _facts(model: ModelProto, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
     """What the file says, before anything is made of it."""
-
     graph = model.graph
     nodes = list(_nodes(graph))
     counts = Counter((f"{node.domain}::" if node.domain else "") + node.op_type for node in nodes)
@@ -63,7 +57,7 @@ def _facts(model: ModelProto) -> dict[str, Any]:
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "ir_version": model.ir_version,
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
-        "inputs": {value.name: _type_text(value.type) for value in free_inputs(graph)},
+        "inputs": {spec.name: str(spec.type) for spec in inputs},
         "outputs": {value.name: _type_text(value.type) for value in graph.output},
         "weights": len(weights),
         "parameters": sum(math.prod(tensor.dims) for tensor in weights),
@@ -111,6 +105,8 @@ def _text(name: str, facts: dict[str, Any]) -> str:
         render([(what[:-1], *item) for what in ("inputs", "outputs") for item in facts[what].items()], indent="  "),
         render([(str(count), name) for name, count in facts["operators"].items()], ("nodes", "operator"), "  "),
     ]
+    if facts["assumed"]:
+        lines.append(assumed_text(facts["assumed"]))
     if facts["problems"]:
         lines += [f"{plural(len(facts['problems']), 'problem')}:", *(f"  {problem}" for problem in facts["problems"])]
     else:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from glowpy.api import from_source, load
 from glowpy.cli.progress import Progress
+from glowpy.cli.report import assumed_text
 from glowpy.cli.tensors import read_named
+from glowpy.feeds import Shapes
 from glowpy.model import Model
 from glowpy.options import Options
 from glowpy.source import Source, open_source
+from glowpy_ir.errors import GlowError
+from glowpy_ir.graph import Graph
 
 
 def compiler_options(options: argparse.Namespace) -> Options:
@@ -28,6 +34,16 @@ def compiler_options(options: argparse.Namespace) -> Options:
 def read_source(options: argparse.Namespace) -> Source:
     """The model, read but not compiled."""
     return open_source(options.model, dict(options.dim), dict(options.shape), read_named(options.value))
+
+
+def import_bound(source: Source, shapes: Shapes, assumed: Mapping[str, int]) -> Graph:
+    """The graph for inputs of these shapes; an error tells which of their extents nobody chose."""
+    try:
+        return source.graph_for(shapes)
+    except GlowError:
+        if assumed:
+            print(assumed_text(assumed), file=sys.stderr)
+        raise
 
 
 def open_model(options: argparse.Namespace, progress: Progress) -> Model:
