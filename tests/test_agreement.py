@@ -44,14 +44,15 @@ def check(graph: Graph, options: Options, tolerance: float) -> None:
 @given(networks())
 @relaxed(max_examples=60)
 def test_interpreter(graph: Graph) -> None:
-    """Caught: lifetimes that ignore views; a halo that is not zeroed again; an in-place result over a living input."""
+    """Caught: live ranges that ignore views; parts of a buffer that are never thought to overlap; a broadcast that takes
+    the first operand's shape."""
     check(graph, Options(backend="interpreter"), 1e-5)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_cpu(target: Target, threads: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Caught: pads of a convolution swapped; the last block of channels not masked; units lost between threads."""
+    """Caught: the pads of a convolution swapped; halos that are not zeroed; units lost between three threads."""
     folder: Path = tmp_path_factory.mktemp("cache")
 
     @given(networks())

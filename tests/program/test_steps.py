@@ -2,9 +2,8 @@
 
 ``GLOWPY_UPDATE=1`` writes what came out into the files instead of comparing.
 
-Planted bugs that these files and the agreement tests caught: ``_conflicts`` that never finds one (concat_twice.glow),
-``may_overlap`` that looks at storages only (concat.glow), ``share_buffers`` without the test for the last use
-(share_alive.glow), ``live_ranges`` without views (agreement).
+Planted bugs that these files caught: copies coalesced whatever else is written there (overwritten.glow), buffers of one
+storage that always count as overlapping (concat.glow), results over inputs that are read later (share_alive.glow).
 """
 
 from __future__ import annotations
