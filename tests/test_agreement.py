@@ -44,8 +44,8 @@ def check(graph: Graph, options: Options, tolerance: float) -> None:
 @given(networks())
 @relaxed(max_examples=60)
 def test_interpreter(graph: Graph) -> None:
-    """Caught: live ranges that ignore views; parts of a buffer that are never thought to overlap; a broadcast that takes
-    the first operand's shape."""
+    """Caught: live ranges that ignore views; parts of a buffer that never count as overlapping; a broadcast to the
+    first operand's shape."""
     check(graph, Options(backend="interpreter"), 1e-5)
 
 
