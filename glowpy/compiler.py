@@ -12,7 +12,6 @@ from glowpy_backends.base import Backend, Executable, backend_class
 from glowpy_ir.graph import Graph
 from glowpy_ir.program import Program
 
-
 CODE_GENERATION = "code generation"
 """What the last phase is called in a trace."""
 
