@@ -25,10 +25,11 @@ def report(error: Exception, verbosity: int) -> int:
             return _internal(error)
         case Findings():
             findings = [str(finding) for finding in error.findings] if verbosity else grouped(error.findings)
-            left = len(findings) - MOST_LINES if not verbosity else 0
-            more = [f"and {left} more (-v tells all)"] if left > 0 else []
-            title = str(error).partition("\n")[0]
-            _print("\n  ".join((title, *(findings[:MOST_LINES] if more else findings), *more)))
+            shown = findings if verbosity else findings[:MOST_LINES]
+            for finding in shown:
+                _print(finding)
+            if len(shown) < len(findings):
+                _print(f"and {len(findings) - len(shown)} more; -v tells all")
             return error.code
         case GlowError():
             _print(str(error))
@@ -44,14 +45,12 @@ def report(error: Exception, verbosity: int) -> int:
 
 def grouped(findings: Iterable[GlowError]) -> list[str]:
     """The findings as text; what is wrong with several nodes in the same words is told once."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[GlowError]] = {}
     for finding in findings:
-        place = f"{finding.origin.op} '{finding.origin.node}'" if finding.origin else "model"
-        groups.setdefault(str(finding.args[0]), []).append(place)
-    others = {message: len(places) - 1 for message, places in groups.items()}
+        groups.setdefault(str(finding.args[0]), []).append(finding)
     return [
-        f"{places[0]}{f' and {others[message]} more' if others[message] else ''}: {message}"
-        for message, places in groups.items()
+        f"{first.origin} and {len(others)} more: {message}" if others else str(first)
+        for message, (first, *others) in groups.items()
     ]
 
 

@@ -111,7 +111,7 @@ class Cpu(Backend):
             kinds = {buffer.type.kind for buffer in (*instruction.inputs, *instruction.outputs)}
             if not has_kernel(instruction.op) or not kinds <= ELEMENTS.keys():
                 types = ", ".join(str(buffer.type) for buffer in instruction.inputs)
-                fault = Unsupported(f"no CPU kernel for {instruction.op.name} of {types}")
+                fault = Unsupported(f"no CPU kernel for {instruction.op.name} of {types}; try --backend=interpreter")
                 missing.append(fault.at(instruction.origin))
         _refuse(missing)
 
@@ -123,4 +123,4 @@ class Cpu(Backend):
 def _refuse(faults: list[GlowError]) -> None:
     """Raise Findings if there are faults."""
     if faults:
-        raise Findings("the CPU backend cannot compile this model; try --backend=interpreter", faults)
+        raise Findings("the CPU backend cannot compile this model:", faults)
