@@ -7,6 +7,7 @@ dimensions and the compiler itself. Models with open dimensions or with external
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from glowpy_ir.types import Array
 
 BLOCK = 8 << 20
 """Bytes that are hashed at a time."""
+
+SETTLED = 2.0
+"""Seconds after which a file that changes again surely gets another time."""
 
 PACKAGES = ("glowpy", "glowpy_ir", "glowpy_backends")
 
@@ -55,17 +59,18 @@ class ModelCache:
         path = Path(model)
         if not path.is_file():
             return None
+        store = Cache(options.cache)
         target = Target.named(options.target or "host")
         fixed = (key_of(name, str(array.dtype), str(array.shape), array.tobytes()) for name, array in values.items())
         key = key_of(
             compiler_digest(),
             path.name,
-            _content(path),
+            _content(path, store),
             repr((options.backend, target, options.exact, options.flush_denormals)),
             repr((sorted(dims.items()), sorted(shapes.items()))),
             *sorted(fixed),
         )
-        return cls(key, options, Cache(options.cache))
+        return cls(key, options, store)
 
     def load(self) -> Model | None:
         """The model as it was compiled before, or None."""
@@ -85,9 +90,21 @@ class ModelCache:
         self.cache.put(self.key, lambda folder: model.fill(folder))
 
 
-def _content(path: Path) -> bytes:
-    """A digest of the file; hashlib lets go of the interpreter, so that blocks are hashed side by side."""
-    size = path.stat().st_size
+def _content(path: Path, known: Cache) -> bytes:
+    """A digest of the file: the one that is noted, unless the file was touched since (by ctime, which nobody sets)."""
+    status = path.stat()
+    identity = (path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    key = key_of("digest", *map(str, identity))
+    digest = known.read(key)
+    if digest is None:
+        digest = _hash(path, status.st_size)
+        if time.time() - status.st_ctime > SETTLED:
+            known.write(key, digest)
+    return digest
+
+
+def _hash(path: Path, size: int) -> bytes:
+    """hashlib lets go of the interpreter, so that blocks are hashed side by side."""
 
     def block(start: int) -> bytes:
         with path.open("rb") as file:
@@ -95,7 +112,7 @@ def _content(path: Path) -> bytes:
             return blake2b(file.read(BLOCK), digest_size=32).digest()
 
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
-        return b"".join(pool.map(block, range(0, size, BLOCK)))
+        return key_of(*pool.map(block, range(0, size, BLOCK))).encode()
 
 
 @cache
