@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from glowpy.feeds import Shapes
 from glowpy.model import Model
 from glowpy.options import Options
 from glowpy.source import Source, open_source
-from glowpy_ir.errors import GlowError
+from glowpy_ir.errors import Findings
 from glowpy_ir.graph import Graph
 
 
@@ -37,13 +36,15 @@ def read_source(options: argparse.Namespace) -> Source:
 
 
 def import_bound(source: Source, shapes: Shapes, assumed: Mapping[str, int]) -> Graph:
-    """The graph for inputs of these shapes; an error tells which of their extents nobody chose."""
+    """The graph for inputs of these shapes; the last finding also tells which of their extents nobody chose."""
     try:
         return source.graph_for(shapes)
-    except GlowError:
-        if assumed:
-            print(assumed_text(assumed), file=sys.stderr)
-        raise
+    except Findings as error:
+        if not assumed:
+            raise
+        *others, last = error.findings
+        told = type(last)(f"{last.args[0]}; {assumed_text(assumed)}").at(last.origin)
+        raise Findings(str(error).partition("\n")[0], [*others, told]) from None
 
 
 def open_model(options: argparse.Namespace, progress: Progress) -> Model:

@@ -11,6 +11,9 @@ import numpy as np
 
 from glowpy_ir.types import Array, TensorType
 
+MOST_NAMES = 6
+"""How many dimensions a message lists."""
+
 
 def note(options: argparse.Namespace, text: str) -> None:
     """Print ``text``, unless there is none, or only errors or only JSON is wanted."""
@@ -26,8 +29,9 @@ def assumed_text(assumed: Mapping[str, int]) -> str:
     """Which dimensions were bound without being told."""
     if not assumed:
         return ""
-    bound = ", ".join(f"{name} = {extent}" for name, extent in assumed.items())
-    return f"open dimensions: {bound} (choose with --dim {next(iter(assumed))}=N)"
+    bound = ", ".join(f"{name} = {extent}" for name, extent in list(assumed.items())[:MOST_NAMES])
+    more = f" and {len(assumed) - MOST_NAMES} more" if len(assumed) > MOST_NAMES else ""
+    return f"open dimensions: {bound}{more} (choose with --dim {next(iter(assumed))}=N)"
 
 
 def summary(array: Array) -> dict[str, Any]:

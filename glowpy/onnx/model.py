@@ -16,7 +16,7 @@ from glowpy.onnx.operators import tables
 from glowpy.onnx.signatures import NEWEST_OPSET, OLDEST_OPSET
 from glowpy.onnx.weights import Weights
 from glowpy.passes.dead import remove_dead_nodes
-from glowpy_ir.errors import BadModel, Findings, GlowError, TypeMismatch, Unsupported
+from glowpy_ir.errors import BadModel, Findings, GlowError, Origin, TypeMismatch, Unsupported
 from glowpy_ir.graph import Graph
 from glowpy_ir.types import Array
 
@@ -43,7 +43,8 @@ def import_model(
         opsets = _opsets(model)
         functions = Functions.of(model)
     except GlowError as error:
-        raise Findings(f"{file.name} cannot be imported:", [error]) from None
+        origin = Origin(file.name, model.graph.name, "graph")
+        raise Findings(f"{file.name} cannot be imported:", [error.at(origin)]) from None
     graph = Graph(clean_name(model.graph.name) if model.graph.name else "main")
     importer = Importer(file.name, FoldingBuilder(graph), tables(), functions, Weights(file.folder, file.own))
     _import_graph(model.graph, importer, Place({}, opsets), bindings)

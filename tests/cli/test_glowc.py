@@ -253,3 +253,14 @@ def test_broken_pipe_is_clean(path: str) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_errors_tell_what_nobody_chose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2])
+    proto = model([pool], [tensor("x", [1, 1, "h", "w"])], [tensor("y", [1, 1, None, None])])
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    ends_with(3, str(tmp_path / "m.onnx"))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "open dimensions: h = 1, w = 1 (choose with --dim h=N)" in err
+    ends_with(0, str(tmp_path / "m.onnx"), INTERPRETER, "--dim", "h=2", "--dim", "w=5")
