@@ -41,10 +41,9 @@ def compile(
 
     ``dims`` binds symbolic dimensions by name, ``shapes`` the shapes of inputs, and ``values`` whole inputs, which the
     model then takes no longer. If all dimensions are known, code is generated now, else on the first call with inputs
-    of new shapes. ``threads`` is how many work on one inference
-    (None: as many as the process has cores), ``target`` the instruction set (None: this machine's). With ``exact``
-    no algorithm is used that rounds worse than the definition; ``flush_denormals`` treats numbers below the normal
-    range as zero.
+    of new shapes. ``threads`` is how many work on one inference (None: as many as the process has cores), ``target``
+    the instruction set (None: this machine's). With ``exact`` no algorithm is used that rounds worse than the
+    definition; ``flush_denormals`` treats numbers below the normal range as zero.
 
     Raises UsageError for options that do not fit, BadModel for a model that is none, Unsupported for what cannot be
     compiled, and Findings if there are several such faults.

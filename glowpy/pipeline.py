@@ -75,10 +75,10 @@ ORDER = (
 """Which pass must come before which other, and why."""
 
 
-def check_order(passes: Iterable[Pass]) -> None:
-    """Raise ValueError if the passes break ``ORDER``."""
-    place = {step.name: i for i, step in enumerate(passes)}
-    for before, after, why in ORDER:
+def check_order(names: Iterable[str], order: Iterable[tuple[str, str, str]]) -> None:
+    """Raise ValueError if passes of these names, one after the other, break the order."""
+    place = {name: i for i, name in enumerate(names)}
+    for before, after, why in order:
         if place[before] >= place[after]:
             raise ValueError(f"pass '{before}' must come before '{after}': {why}")
 

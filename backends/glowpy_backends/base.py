@@ -86,11 +86,8 @@ class Backend:
         """Whether operand ``index`` of ``op`` may lie like this; results are counted -1, -2, …"""
         return True
 
-    def check(self, program: Program) -> None:
-        """Raise Unsupported, or Findings, if it cannot compile the program."""
-
     def compile(self, program: Program) -> Executable:
-        """Code for a program whose activations have their addresses."""
+        """Code for a program whose activations have their addresses; Unsupported, or Findings, if it cannot."""
         raise NotImplementedError
 
     @classmethod

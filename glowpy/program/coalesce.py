@@ -18,9 +18,9 @@ from glowpy_ir.program import Activation, Buffer, Compute, Program, View, may_ov
 def coalesce_copies(program: Program, backend: Backend) -> bool:
     """Remove each copy whose source can live in its destination from the beginning; says whether any was removed."""
     computes = [i for i in program.instructions if isinstance(i, Compute)]
-    pass_ = _Coalescing(backend, Uses.of(program), {instruction: float(n) for n, instruction in enumerate(computes)})
-    removed = {i for i in computes if isinstance(i.op, Copy) and pass_.remove(i)}
-    computes = sorted((i for i in computes if i not in removed), key=pass_.position.__getitem__)
+    work = _Coalescing(backend, Uses.of(program), {instruction: float(n) for n, instruction in enumerate(computes)})
+    removed = {i for i in computes if isinstance(i.op, Copy) and work.remove(i)}
+    computes = sorted((i for i in computes if i not in removed), key=work.position.__getitem__)
     program.instructions[:] = computes
     zero_halos(program)
     return bool(removed)

@@ -10,7 +10,7 @@ from glowpy.program.halo import widen_halo, zero_halos
 from glowpy.program.uses import Uses
 from glowpy_backends.base import Backend
 from glowpy_ir.errors import InvalidIR
-from glowpy_ir.graph import Constant, Graph, Node, Placeholder, Value
+from glowpy_ir.graph import Constant, Graph, Node, Value
 from glowpy_ir.op import Composite, Movement, Op
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Concat, Copy, Pad, Slice
@@ -49,7 +49,8 @@ class Emission:
         for value in self.graph.inputs:
             self.buffers[value] = source = Input(self._name(value.name), value.type)
             self.program.inputs.append(source)
-        outputs = [Output(self._name(n), v.type) for n, v in self._outputs()]
+        named = zip(self.graph.output_names, self.graph.outputs, strict=True)
+        outputs = [Output(self._name(name), result.type) for name, result in named]
         for node in self.graph.nodes:
             self._node(node)
         for output, result in zip(outputs, self.graph.outputs, strict=True):
@@ -57,9 +58,6 @@ class Emission:
             self._copy_into(output, self._buffer(result), None)
         zero_halos(self.program)
         return self.program
-
-    def _outputs(self) -> list[tuple[str, Value]]:
-        return list(zip(self.graph.output_names, self.graph.outputs, strict=True))
 
     def _name(self, wanted: str) -> str:
         stem = wanted
@@ -71,13 +69,10 @@ class Emission:
 
     def _buffer(self, value: Value) -> Buffer:
         if value not in self.buffers:
-            match value:
-                case Constant(data=data):
-                    weight = Weight(self._name(value.name), value.type, data=data)
-                    self.program.weights.append(weight)
-                    self.buffers[value] = weight
-                case Placeholder() | Value():
-                    raise InvalidIR(f"{value} is used before it is made")
+            if not isinstance(value, Constant):
+                raise InvalidIR(f"{value} is used before it is made")
+            self.buffers[value] = weight = Weight(self._name(value.name), value.type, data=value.data)
+            self.program.weights.append(weight)
         return self.buffers[value]
 
     def _activation(self, name: str, type: TensorType) -> Activation:

@@ -80,7 +80,7 @@ class Op:
 
 
 def literal(value: object) -> str:
-    """A value of an attribute as text without blanks; ``text.parse_literal`` reads it back."""
+    """A value of an attribute as text without blanks; ``literals.Reader`` reads it back."""
     match value:
         case Enum():
             return f"{type(value).__name__}.{value.name}"

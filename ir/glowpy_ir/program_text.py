@@ -26,7 +26,7 @@ from glowpy_ir.program import (
     Weight,
     ZeroHalo,
 )
-from glowpy_ir.text import code_lines, data_text, read_data
+from glowpy_ir.text import data_text, read_data, read_header
 from glowpy_ir.types import Array, TensorType
 
 
@@ -77,13 +77,10 @@ def parse_program(
     text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None
 ) -> Program:
     """The program that ``text`` describes; SyntaxFault, with the line, if it describes none."""
-    lines = code_lines(text)
-    header = re.fullmatch(r"program (\S+) \{", lines[0][1]) if lines else None
-    if header is None:
-        raise SyntaxFault(f"expected 'program NAME {{', found {lines[0][1] if lines else ''!r}")
-    program = Program(header[1])
+    name, lines = read_header(text, "program")
+    program = Program(name)
     buffers: dict[str, Buffer] = {}
-    for number, line in lines[1:]:
+    for number, line in lines:
         try:
             if end := re.fullmatch(r"\}(?: arena (\d+))?", line):
                 program.arena = int(end[1]) if end[1] else None

@@ -81,15 +81,22 @@ def code_lines(text: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line]
 
 
+def read_header(text: str, word: str) -> tuple[str, list[tuple[int, str]]]:
+    """The name in the first line, ``word NAME {``, and the lines after it; SyntaxFault if it is another line."""
+    lines = code_lines(text)
+    first = lines[0][1] if lines else ""
+    header = re.fullmatch(rf"{word} (\S+) \{{", first)
+    if header is None:
+        raise SyntaxFault(f"expected '{word} NAME {{', found {first!r}")
+    return header[1], lines[1:]
+
+
 def parse(text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None) -> Graph:
     """The graph that ``text`` describes; SyntaxFault, with the line, if it describes none."""
-    lines = code_lines(text)
-    header = re.fullmatch(r"graph (\S+) \{", lines[0][1]) if lines else None
-    if header is None:
-        raise SyntaxFault(f"expected 'graph NAME {{', found {lines[0][1] if lines else ''!r}")
-    graph = Graph(header[1])
+    name, lines = read_header(text, "graph")
+    graph = Graph(name)
     values: dict[str, Value] = {}
-    for number, line in lines[1:]:
+    for number, line in lines:
         try:
             _parse_line(line, graph, values, vocabulary, arrays or {})
         except (KeyError, ValueError, SyntaxFault) as error:

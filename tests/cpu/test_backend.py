@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from glowpy_ir.errors import Findings, UsageError
 from glowpy_ir.evaluate import evaluate
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.logic import Equal
 from glowpy_ir.program import Access, Output
 from glowpy_ir.program_text import parse_program, print_program
@@ -131,3 +133,19 @@ def test_what_has_no_kernel_is_told_at_once() -> None:
         compile_graph(graph, Options())
     assert len(caught.value.findings) == 2
     assert "--backend=interpreter" in str(caught.value)
+
+
+def test_a_batch_with_one_matrix_is_one_product() -> None:
+    """Rows of all its parts go through the kernel together: it is the kernel of a single matrix of as many rows."""
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((7, 9)).astype(np.float32)
+    x = rng.standard_normal((3, 5, 7)).astype(np.float32)
+    kernels = []
+    for array in (x, x.reshape(15, 7)):
+        graph = Graph("product")
+        b = Builder(graph)
+        graph.set_output("y", b.add(MatMul(), b.placeholder("x", TensorType.of(array)), b.constant(matrix)))
+        executable = compile_graph(graph, Options(threads=1)).executable
+        np.testing.assert_allclose(executable.run({"x": array})["y"], array @ matrix, rtol=1e-5, atol=1e-5)
+        kernels.append(re.findall(r"define void @(matmul_\w+)", executable.listing("llvm")))
+    assert kernels[0] == kernels[1]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from glowpy.pipeline import check_order
+from glowpy.program import pipeline
 from glowpy.program.coalesce import coalesce_copies
 from glowpy.program.dead_stores import remove_dead_stores
 from glowpy.program.halo import zero_halos
@@ -33,6 +35,13 @@ STEPS: dict[str, Callable[[Program], object]] = {
     "place": assign_addresses,
 }
 FILES = sorted(Path(__file__).parent.glob("*.glow"))
+
+
+def test_order_has_reasons_and_keeps_them() -> None:
+    names = ["emit", *(name for name, _ in pipeline.STEPS), "place"]
+    check_order(names, pipeline.ORDER)
+    with pytest.raises(ValueError, match="'coalesce' must come before 'dead stores'"):
+        check_order(names[::-1], pipeline.ORDER)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -197,11 +197,6 @@ def round_even(b: Builder, x: Ssa) -> Ssa:
     return b.intrinsic("roundeven", x)
 
 
-def truncate(b: Builder, x: Ssa) -> Ssa:
-    """The integer part."""
-    return b.intrinsic("trunc", x)
-
-
 def square_root(b: Builder, x: Ssa) -> Ssa:
     """The square root, correctly rounded."""
     return b.intrinsic("sqrt", x)

@@ -73,7 +73,7 @@ class Cpu(Backend):
         from glowpy_backends.cpu.net import attach_scratch, emit_net
         from glowpy_backends.cpu.select import likeness, select_kernel
 
-        self.check(program)
+        self._check(program)
         kernels: dict[Instruction, Kernel] = {}
         known: dict[Hashable, Kernel] = {}
         modules: dict[str, str] = {}
@@ -98,7 +98,7 @@ class Cpu(Backend):
         attach_scratch(program, kernels)
         return NativeProgram.of(program, net, modules, objects, self.target, self.options)
 
-    def check(self, program: Program) -> None:
+    def _check(self, program: Program) -> None:
         """Raise Findings that tell all instructions for which there is no kernel."""
         from glowpy_backends.cpu.select import has_kernel
         from glowpy_backends.cpu.view import ELEMENTS

@@ -172,24 +172,14 @@ class Builder:
     # Functions and control flow
 
     @contextmanager
-    def function(
-        self, name: str, parameters: Sequence[Type], linkage: str = "", result: Type = VOID
-    ) -> Iterator[list[Ssa]]:
-        """A function definition around the instructions of the ``with`` block, which gets the parameters.
-
-        A function without a result returns at the end of the block; one with a result must say :meth:`ret`.
-        """
+    def function(self, name: str, parameters: Sequence[Type]) -> Iterator[list[Ssa]]:
+        """A function without a result around the instructions of the ``with`` block, which gets the parameters."""
         arguments = [Ssa(f"%a{i}", type) for i, type in enumerate(parameters)]
-        head = f"{linkage}{' ' if linkage else ''}{result} @{name}({', '.join(a.typed for a in arguments)})"
-        self._lines.append(f"define {head} #0 {{")
+        self._lines.append(f"define void @{name}({', '.join(a.typed for a in arguments)}) #0 {{")
         self._open("entry")
         yield arguments
-        if result is VOID:
-            self.emit("ret void")
+        self.emit("ret void")
         self._lines.append("}")
-
-    def ret(self, value: Ssa) -> None:
-        self.emit(f"ret {value.typed}")
 
     def _label(self, prefix: str) -> str:
         self._count += 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels.matmul import MatMul as Product
-from glowpy_backends.cpu.kernels.matmul import pack_weights, tiling_of
+from glowpy_backends.cpu.kernels.matmul import merge_batch, pack_weights, tiling_of
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_backends.cpu.view import View
@@ -53,15 +53,16 @@ def pack_matrix(matrix: Array, lhs: TensorType, result: TensorType, target: Targ
 def product(
     result: View, left: View, right: View, constant: bool, epilogue: Epilogue | None = None
 ) -> Product:
-    """What the kernel computes for operands that lie like this."""
+    """What the kernel computes for operands that lie like this, with as many rows as share one right operand."""
     batch = result.shape[:-2]
-    return Product(
+    spec = Product(
         result,
         left.expand((*batch, *left.shape[-2:])),
         right.expand((*batch, *right.shape[-2:])),
         constant=constant,
         epilogue=epilogue or Epilogue(),
     )
+    return merge_batch(spec)
 
 
 def constant_right(result: View, depth: int) -> View:

@@ -288,6 +288,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Standardize: standardized,
     TopK: first_in_order,
 }
+"""The kernel for each operator, on operands of any layout."""
 
 BLOCKED: Mapping[type[Op], Select] = {AveragePool: pool, Lrn: local_response, MaxPool: pool}
 """Operators on [N, C, H, W] for which there is a kernel that takes blocks."""
@@ -310,6 +311,7 @@ FUSING: frozenset[type[Op]] = frozenset(
         Standardize,
     }
 )
+"""Operators whose kernels apply an epilogue, on blocks or not."""
 
 
 def takes_epilogue(op: Op) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from glowpy_backends.cpu.panels import Panels, Product, panels_of, product_kerne
 from glowpy_backends.cpu.sweep import Nest
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Problem, Tiling, choose
+from glowpy_backends.cpu.transpose import transpose
 from glowpy_backends.cpu.view import View
 
 _STREAMS = 4
@@ -271,20 +271,3 @@ class _Packer:
             b.store(value, b.gep(target, b.mul(k, step), right.element))
 
         b.loop(0, self.spec.depth, 1, line)
-
-
-def transpose(b: Builder, lines: Sequence[Ssa]) -> list[Ssa]:
-    """A square of as many vectors as they have lanes, transposed by swapping blocks of 1, 2, 4 … lanes."""
-    square = list(lines)
-    size = len(square)
-    distance = 1
-    while distance < size:
-        low = [lane if not lane & distance else size + lane - distance for lane in range(size)]
-        high = [lane + distance if not lane & distance else size + lane for lane in range(size)]
-        for i in range(size):
-            if not i & distance:
-                upper, lower = square[i], square[i + distance]
-                square[i] = b.shuffle(upper, lower, low)
-                square[i + distance] = b.shuffle(upper, lower, high)
-        distance *= 2
-    return square
