@@ -17,6 +17,7 @@ from glowpy_ir.dims import Dim, is_static
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, T
 from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.elementwise import Add, Splat
 from glowpy_ir.ops.movement import Expand, Pad, Reshape, Slice, Transpose
 from glowpy_ir.types import TensorType
 
@@ -39,6 +40,8 @@ class ConvTranspose(Composite):
 
     def expand(self, e: Emitter[T], input: T, weights: T, bias: T | None = None) -> T:
         axes = self._axes(e.type_of(input), e.type_of(weights))
+        if any(axis.is_apart for axis in axes):
+            return self._untouched(e, input, weights, bias, axes)
         bank = self._bank(e, weights, axes)
         biases = () if bias is None else (self._biases(e, bias, e.type_of(weights)),)
         ones = (1,) * len(axes)
@@ -81,6 +84,15 @@ class ConvTranspose(Composite):
         shape = (self.groups * results * math.prod(self.strides), inner, *(axis.taps for axis in axes))
         flipped = Slice((0, 0, *(axis.taps - 1 for axis in axes)), shape, (1, 1, *(-1 for _ in axes)))
         return e.add(flipped, e.add(Reshape(shape), parts))
+
+    def _untouched(self, e: Emitter[T], input: T, weights: T, bias: T | None, axes: list[_Axis]) -> T:
+        """The result where all copies of the weights are cut off, and only ``extra`` is left: zeros, or the bias."""
+        image, results = e.type_of(input), e.type_of(weights).shape[1] * self.groups
+        shape = (image.shape[0], results, *(axis.extent for axis in axes))
+        zeros = e.add(Splat(0, image.kind, shape))
+        if bias is None:
+            return zeros
+        return e.add(Add(), zeros, e.add(Reshape((results, *(1 for _ in axes))), bias))
 
     def _biases(self, e: Emitter[T], bias: T, weights: TensorType) -> T:
         """The bias of each channel once for each phase."""
@@ -166,6 +178,11 @@ class _Axis:
     @property
     def after(self) -> int:
         return max(self._trail, 0)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether no element of the input reaches the result."""
+        return isinstance(self.dim, int) and self.dim + min(self._lead, self._trail) <= 0
 
     @property
     def cropped_before(self) -> int:
