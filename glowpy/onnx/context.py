@@ -69,10 +69,13 @@ class NodeContext:
 
     def known(self, index: int) -> Array:
         """The elements of operand ``index``; Unsupported if they are not known now."""
-        value = self.input(index)
+        return self.demand(self.input(index), f"input {index}")
+
+    def demand(self, value: Value, what: str) -> Array:
+        """The elements of a value on which it depends how this node is imported; Unsupported if they are not known."""
         if isinstance(value, Constant):
             return value.data
-        raise Unsupported(f"input {index} ({value}) must be constant: make it an initializer, or bind dimensions")
+        raise Unsupported(f"{what} ({value}) must be constant: make it an initializer, or bind dimensions")
 
     def known_ints(self, index: int) -> tuple[int, ...]:
         """The elements of a list (or of a scalar) of integers."""
