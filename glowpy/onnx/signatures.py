@@ -15,7 +15,7 @@ from glowpy.onnx.weights import KINDS
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.types import Kind, TensorType
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 NEWEST_OPSET = onnx_opset_version()
 
 

@@ -117,15 +117,16 @@ def load_is_inf(c: NodeContext) -> Value:
 
 def load_cast(c: NodeContext) -> Value:
     """ONNX Cast."""
-    return _cast(c, c.attributes.kind("to"))
+    return cast_to(c, c.attributes.kind("to"))
 
 
 def load_cast_like(c: NodeContext) -> Value:
     """ONNX CastLike: to the kind of the second operand."""
-    return _cast(c, c.type(1).kind)
+    return cast_to(c, c.type(1).kind)
 
 
-def _cast(c: NodeContext, to: Kind) -> Value:
+def cast_to(c: NodeContext, to: Kind) -> Value:
+    """The first operand as elements of another kind."""
     c.attributes.string("round_mode", "up")  # Concerns float8e8m0 alone, which is no kind of ours.
     saturate = c.attributes.flag("saturate", True)
     return c.input(0) if c.type(0).kind is to else c.b.add(Cast(to, saturate), c.input(0))

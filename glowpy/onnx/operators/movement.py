@@ -38,8 +38,12 @@ def _without_dropping(c: NodeContext) -> tuple[Value, ...]:
 
 
 def load_reshape(c: NodeContext) -> Value:
-    """0 keeps a dimension (unless ``allowzero``), and one -1 takes what is left."""
-    wanted, shape = c.dims(1), c.type(0).shape
+    return reshaped(c, c.dims(1))
+
+
+def reshaped(c: NodeContext, wanted: tuple[Dim, ...]) -> Value:
+    """The first operand in a new shape: 0 keeps a dimension (unless ``allowzero``), and one -1 takes what is left."""
+    shape = c.type(0).shape
     keeps = not c.attributes.flag("allowzero", False)
     if keeps and any(dim == 0 and axis >= len(shape) for axis, dim in enumerate(wanted)):
         raise TypeMismatch(f"{list(wanted)} keeps dimensions that the operand does not have")
@@ -109,11 +113,11 @@ def load_concat(c: NodeContext) -> Value:
 
 
 def load_split_2(c: NodeContext) -> tuple[Value, ...]:
-    return _split(c, c.attributes.ints("split", None), c.result_count)
+    return split_into(c, c.attributes.ints("split", None), c.result_count)
 
 
 def load_split_13(c: NodeContext) -> tuple[Value, ...]:
-    return _split(c, None if c.optional(1) is None else c.dims(1), c.result_count)
+    return split_into(c, None if c.optional(1) is None else c.dims(1), c.result_count)
 
 
 def load_split_18(c: NodeContext) -> tuple[Value, ...]:
@@ -121,10 +125,10 @@ def load_split_18(c: NodeContext) -> tuple[Value, ...]:
     count = c.attributes.int("num_outputs", None)
     if (sizes is None) == (count is None):
         raise BadModel("either the sizes of the parts or their number must be given")
-    return _split(c, sizes, c.result_count if count is None else count)
+    return split_into(c, sizes, c.result_count if count is None else count)
 
 
-def _split(c: NodeContext, sizes: tuple[Dim, ...] | None, count: int) -> tuple[Value, ...]:
+def split_into(c: NodeContext, sizes: tuple[Dim, ...] | None, count: int) -> tuple[Value, ...]:
     """Parts of these sizes, or ``count`` equal ones, of which the last may be smaller from version 18 on."""
     shape = c.type(0).shape
     axis = positive_axis(c.attributes.int("axis", 0), len(shape))

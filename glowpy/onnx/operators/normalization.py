@@ -8,6 +8,7 @@ from glowpy_ir.graph import Value
 from glowpy_ir.ops.movement import Expand, Reshape
 from glowpy_ir.ops.normalization import (
     BatchNormalization,
+    BatchTraining,
     GroupNormalization,
     InstanceNormalization,
     LayerNormalization,
@@ -20,12 +21,20 @@ from glowpy_ir.ops.normalization import (
 
 
 def load_batch_normalization(c: NodeContext) -> Value:
-    """ONNX BatchNormalization in inference; the shapes of the operands tell whether it is spatial."""
+    """ONNX BatchNormalization until version 13; the shapes of the operands tell whether it is spatial."""
     c.attributes.float("momentum", 0.9)  # Only training moves the mean and the variance.
     c.attributes.flag("spatial", True)
-    if c.attributes.flag("training_mode", False) or any(c.wants(index) for index in range(1, c.result_count)):
+    if any(c.wants(index) for index in range(1, c.result_count)):
         raise Unsupported("it is in training mode; export the model for inference")
     return c.b.add(BatchNormalization(c.attributes.float("epsilon", 1e-5)), *c.operands())
+
+
+def load_batch_normalization_14(c: NodeContext) -> tuple[Value, ...]:
+    """ONNX BatchNormalization since version 14; in training it takes, and moves on, the batch's own statistics."""
+    momentum, epsilon = c.attributes.float("momentum", 0.9), c.attributes.float("epsilon", 1e-5)
+    if c.attributes.flag("training_mode", False):
+        return c.b.add_all(BatchTraining(momentum, epsilon), *c.operands())
+    return (c.b.add(BatchNormalization(epsilon), *c.operands()),)
 
 
 def load_layer_normalization(c: NodeContext) -> tuple[Value, ...]:
@@ -101,6 +110,7 @@ def _require_f32_stash(c: NodeContext) -> None:
 
 LOADERS: Table = {
     ("BatchNormalization", 7): load_batch_normalization,
+    ("BatchNormalization", 14): load_batch_normalization_14,
     ("GroupNormalization", 18): load_group_normalization_18,
     ("GroupNormalization", 21): load_group_normalization_21,
     ("InstanceNormalization", 6): load_instance_normalization,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.operators.windows import overhang, read_pads, read_windows, spatial_ints
-from glowpy_ir.errors import BadModel
+from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.movement import Pad
 from glowpy_ir.ops.pooling import (
@@ -48,9 +48,32 @@ def load_average_pool(c: NodeContext) -> Value:
     return c.b.add(op, c.input(0))
 
 
-def load_lp_pool(c: NodeContext) -> Value:
+def load_lp_pool_1(c: NodeContext) -> Value:
+    return _lp_pool(c, _whole_p(c))
+
+
+def load_lp_pool_2(c: NodeContext) -> Value:
+    return _lp_pool(c, c.attributes.int("p", 2))
+
+
+def _lp_pool(c: NodeContext, p: int) -> Value:
     w, _ = _windows(c)
-    return c.b.add(LpPool(w.kernel, w.strides, w.before, w.after, w.dilations, c.attributes.int("p", 2)), c.input(0))
+    return c.b.add(LpPool(w.kernel, w.strides, w.before, w.after, w.dilations, p), c.input(0))
+
+
+def load_global_lp_pool_1(c: NodeContext) -> Value:
+    return c.b.add(GlobalLpPool(_whole_p(c)), c.input(0))
+
+
+def load_global_lp_pool_2(c: NodeContext) -> Value:
+    return c.b.add(GlobalLpPool(c.attributes.int("p", 2)), c.input(0))
+
+
+def _whole_p(c: NodeContext) -> int:
+    p = c.attributes.float("p", 2.0)
+    if not p.is_integer():
+        raise Unsupported(f"attribute 'p' is {p}; only whole numbers are supported")
+    return int(p)
 
 
 def load_max_unpool(c: NodeContext) -> Value:
@@ -75,8 +98,10 @@ LOADERS: Table = {
     ("MaxPool", 1): load_max_pool,
     ("MaxUnpool", 9): load_max_unpool,
     ("AveragePool", 1): load_average_pool,
-    ("LpPool", 2): load_lp_pool,
+    ("LpPool", 1): load_lp_pool_1,
+    ("LpPool", 2): load_lp_pool_2,
     ("GlobalAveragePool", 1): lambda c: c.b.add(GlobalAveragePool(), c.input(0)),
     ("GlobalMaxPool", 1): lambda c: c.b.add(GlobalMaxPool(), c.input(0)),
-    ("GlobalLpPool", 2): lambda c: c.b.add(GlobalLpPool(c.attributes.int("p", 2)), c.input(0)),
+    ("GlobalLpPool", 1): load_global_lp_pool_1,
+    ("GlobalLpPool", 2): load_global_lp_pool_2,
 }

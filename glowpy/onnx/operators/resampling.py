@@ -157,11 +157,16 @@ class Filter:
 
 
 def load_resize_10(c: NodeContext) -> Value:
-    """Resize and Upsample before there was a choice of coordinates: the input is sampled where ``x / scale`` lies."""
+    """Resize and Upsample before there was a choice of coordinates."""
     scales = c.attributes.floats("scales", None) or tuple(c.known(1).reshape(-1).tolist())
+    return resize_by_scales(c, scales, c.attributes.choice("mode", Mode, Mode.NEAREST) is Mode.NEAREST)
+
+
+def resize_by_scales(c: NodeContext, scales: Sequence[float], is_nearest: bool) -> Value:
+    """The input is sampled where ``x / scale`` lies, at the nearest element or between its neighbours."""
     axes = _scaled(c.type(0), range(c.type(0).rank), scales)
     places = [axis.coordinates(Coordinates.ASYMMETRIC) for axis in axes]
-    if c.attributes.choice("mode", Mode, Mode.NEAREST) is Mode.NEAREST:
+    if is_nearest:
         rounding = [np.ceil if axis.scale < 1 else np.floor for axis in axes]
         return _pick(c, axes, [round(x) for round, x in zip(rounding, places, strict=True)])
     return _weigh(c, axes, places, Filter(linear, 1, False, False))

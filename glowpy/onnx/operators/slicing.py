@@ -86,7 +86,12 @@ class PadMode(Enum):
 
 
 def load_pad_2(c: NodeContext) -> Value:
-    pads, value = c.attributes.ints("pads"), c.attributes.float("value", 0.0)
+    return pad_by(c, c.attributes.ints("pads"))
+
+
+def pad_by(c: NodeContext, pads: Sequence[int]) -> Value:
+    """Pads for all dimensions, and a value that is an attribute."""
+    value = c.attributes.float("value", 0.0)
     trimmed, before, after, mode = _prepare(c, pads, range(c.type(0).rank))
     if mode is not PadMode.CONSTANT:
         return c.b.add(PadWithBorder(before, after, Border(mode.value)), trimmed)

@@ -41,6 +41,39 @@ class BatchNormalization(Composite):
 
 
 @dataclass(frozen=True)
+class BatchTraining(Composite):
+    """A batch normalised by its own mean and variance, and the running ones moved towards these
+
+    The results are ``(input - mean) / sqrt(variance + epsilon) * scale + bias`` for each channel of ``[N, C, ...]``,
+    and ``momentum * running + (1 - momentum) * current`` for the mean and for the variance, [C] each (ONNX
+    BatchNormalization in training; Ioffe and Szegedy, arXiv 1502.03167).
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def expand(self, e: Emitter[T], input: T, scale: T, bias: T, mean: T, variance: T) -> tuple[T, T, T]:
+        _channels(e, input)
+        axes = (0, *range(2, e.type_of(input).rank))
+        elements = wide(e, input)
+        current = e.add(ReduceMean(axes), elements)
+        distance = e.add(Sub(), elements, current)
+        spread = e.add(ReduceMean(axes), e.add(Mul(), distance, distance))
+        operands = [_per_channel(e, cast(e, part, e.type_of(elements).kind), input) for part in (scale, bias)]
+        unit = e.add(Div(), distance, _deviation(e, spread, self.epsilon))
+        result = e.add(Add(), e.add(Mul(), unit, operands[0]), operands[1])
+        moved = (self._moved(e, *pair) for pair in ((mean, current), (variance, spread)))
+        return cast(e, result, e.type_of(input).kind), *moved
+
+    def _moved(self, e: Emitter[T], running: T, current: T) -> T:
+        type = e.type_of(running)
+        old = wide(e, running)
+        new = cast(e, e.add(Reshape(type.shape), current), e.type_of(old).kind)
+        kept = e.add(Mul(), old, scalar(e, self.momentum, old))
+        return cast(e, e.add(Add(), kept, e.add(Mul(), new, scalar(e, 1 - self.momentum, new))), type.kind)
+
+
+@dataclass(frozen=True)
 class Standardize(Composite):
     """``(input - mean) / sqrt(variance + epsilon)``, the mean and the variance those along ``axes``
 
