@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto
-
 from glowpy.onnx.attributes import Attributes
+from glowpy.onnx.demands import Demand
 from glowpy.onnx.folding import FoldingBuilder
+from glowpy.onnx.scope import Bundle, Named, Nothing, Operand, follow
 from glowpy_ir.dims import Dim
-from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
+from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Constant, Value
 from glowpy_ir.types import Array, TensorType
 
@@ -26,15 +26,18 @@ class NodeContext:
 
     b: FoldingBuilder
     """Adds operators; what works on small constants alone is computed at once and becomes a constant."""
-    inputs: tuple[Value | None, ...]
-    """The operands; None for an optional one that is left out."""
+    inputs: tuple[Operand | None, ...]
+    """The operands; None for one that is left out."""
     attributes: Attributes
     opset: int
     """The version of the operator set that the node's domain has in this model."""
     result_names: tuple[str, ...]
     """What the model calls the results; empty for one that it does not want."""
-    inline: Callable[[GraphProto], tuple[Value, ...]]
-    """Puts a nested graph without inputs in the node's place, and answers with its outputs."""
+    inline: Callable[..., tuple[Named, ...]]
+    """Puts a nested graph in the node's place, with these operands for its inputs, and answers with its outputs.
+
+    A loader that calls this has asked for all that it needs to know before.
+    """
 
     @property
     def result_count(self) -> int:
@@ -44,20 +47,40 @@ class NodeContext:
         """Whether the model uses result ``index``."""
         return index < len(self.result_names) and bool(self.result_names[index])
 
-    def optional(self, index: int) -> Value | None:
-        """Operand ``index``, or None if it is left out."""
+    def thing(self, index: int) -> Operand | None:
+        """Operand ``index``, which may be a sequence or an optional; None if it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
+    def optional(self, index: int) -> Value | None:
+        """Operand ``index``, or None if it is left out; TypeMismatch if it is no tensor."""
+        thing = self.thing(index)
+        if isinstance(thing, Bundle | Nothing):
+            what = "a sequence" if isinstance(thing, Bundle) else "an optional that holds nothing"
+            raise TypeMismatch(f"input {index} is {what}, but must be a tensor")
+        return thing
+
     def input(self, index: int) -> Value:
-        """Operand ``index``; BadModel if it is left out."""
+        """Operand ``index``; BadModel if it is left out, TypeMismatch if it is no tensor."""
         value = self.optional(index)
         if value is None:
             raise BadModel(f"input {index} is missing")
         return value
 
+    def items(self, index: int) -> tuple[Operand, ...]:
+        """The items of operand ``index``; TypeMismatch if it is no sequence."""
+        thing = self.thing(index)
+        if not isinstance(thing, Bundle):
+            raise TypeMismatch(f"input {index} must be a sequence")
+        return tuple(follow(item) for item in thing.items)  # type: ignore[misc]  # it was looked up as a whole
+
     def operands(self) -> tuple[Value, ...]:
         """All operands; BadModel if one is left out."""
         return tuple(self.input(index) for index in range(len(self.inputs)))
+
+    def given(self) -> tuple[Value, ...]:
+        """The operands that are not left out."""
+        operands = (self.optional(index) for index in range(len(self.inputs)))
+        return tuple(value for value in operands if value is not None)
 
     def type(self, index: int) -> TensorType:
         """The type of operand ``index``."""
@@ -65,17 +88,21 @@ class NodeContext:
 
     def is_known(self, index: int) -> bool:
         """Whether the elements of operand ``index`` are known now."""
-        return isinstance(self.optional(index), Constant)
+        return isinstance(self.thing(index), Constant)
 
     def known(self, index: int) -> Array:
-        """The elements of operand ``index``; Unsupported if they are not known now."""
+        """The elements of operand ``index``; Demand if they are not known now."""
         return self.demand(self.input(index), f"input {index}")
 
     def demand(self, value: Value, what: str) -> Array:
-        """The elements of a value on which it depends how this node is imported; Unsupported if they are not known."""
+        """The elements of a value on which it depends how this node is imported.
+
+        Demand if they are not known now: the node is tried again when they have been computed, and what was built for
+        it stays. ``what`` names them to the user of a model that cannot be run in parts.
+        """
         if isinstance(value, Constant):
             return value.data
-        raise Unsupported(f"{what} ({value}) must be constant: make it an initializer, or bind dimensions")
+        raise Demand(value, what)
 
     def known_ints(self, index: int) -> tuple[int, ...]:
         """The elements of a list (or of a scalar) of integers."""
@@ -95,7 +122,7 @@ class NodeContext:
         return self.b.constant(array)
 
 
-Loader = Callable[[NodeContext], Value | tuple[Value, ...]]
+Loader = Callable[[NodeContext], Named | tuple[Named, ...]]
 """Adds operators for one node, and answers with its results in order; more than the model wants are ignored."""
 
 Table = Mapping[tuple[str, int], Loader]

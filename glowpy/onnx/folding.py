@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from glowpy.onnx.demands import HostRequest
 from glowpy.onnx.symbolic import DimArray, all_known, apply_to_dims
 from glowpy_ir.dims import Dim, Expr, is_static
 from glowpy_ir.errors import BadModel, GlowError, Origin
@@ -24,16 +26,53 @@ TRACKED_LIMIT = 1 << 10
 """The most elements of an array of dimensions."""
 
 
+@dataclass
+class Journal:
+    """What was built for one node; when that is tried again, since it had to wait, it gets the same results again."""
+
+    here: Callable[[Value], Value]
+    """An earlier result as a value of the graph that is built now."""
+    entries: list[tuple[Op, tuple[Value, ...]]] = field(default_factory=list)
+    _next: int = 0
+
+    def rewind(self) -> None:
+        """Begin another try."""
+        self._next = 0
+
+    def recall(self, op: Op) -> tuple[Value, ...] | None:
+        """The results of ``op`` in the try before, or None if it had not come to that."""
+        if self._next < len(self.entries) and self.entries[self._next][0] == op:
+            self._next += 1
+            return tuple(map(self.here, self.entries[self._next - 1][1]))
+        del self.entries[self._next :]
+        return None
+
+    def note(self, op: Op, results: tuple[Value, ...]) -> None:
+        """Add to what was built."""
+        self.entries.append((op, results))
+        self._next = len(self.entries)
+
+
 class FoldingBuilder(Builder):
     """A builder that folds small constants, and follows arrays of dimensions through the graph."""
 
-    def __init__(self, graph: Graph, origin: Origin | None = None, tracked: dict[Value, DimArray] | None = None):
+    def __init__(
+        self,
+        graph: Graph,
+        origin: Origin | None = None,
+        tracked: dict[Value, DimArray] | None = None,
+        journal: Journal | None = None,
+        in_parts: bool = False,
+    ):
+        """Start to build; a model that is imported ``in_parts`` leaves all texts to the host."""
         super().__init__(graph, origin=origin)
+        self.in_parts = in_parts
         self._tracked: dict[Value, DimArray] = {} if tracked is None else tracked
+        self._journal = journal
 
-    def at(self, origin: Origin) -> FoldingBuilder:
+    def at(self, origin: Origin, journal: Journal | None = None) -> FoldingBuilder:
         """A builder for another node of the same import."""
-        return FoldingBuilder(self.graph, origin, self._tracked)
+        return FoldingBuilder(self.graph, origin, self._tracked, journal, self.in_parts)
 
     def dims_of(self, value: Value) -> tuple[Dim, ...] | None:
         """The elements of ``value`` if they are dimensions that are known, as numbers or as expressions."""
@@ -48,7 +87,19 @@ class FoldingBuilder(Builder):
         return parts[0] if len(parts) == 1 else self.add(Concat(0), *parts, name=name)
 
     def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
-        """As any builder; but constants if all ``inputs`` are known and small."""
+        """As any builder; but constants if all ``inputs`` are known and small.
+
+        Raises HostRequest for what only the host can compute.
+        """
+        if self._journal is None:
+            return self._make(op, inputs, names)
+        results = self._journal.recall(op)
+        if results is None:
+            results = self._make(op, inputs, names)
+            self._journal.note(op, results)
+        return results
+
+    def _make(self, op: Op, inputs: tuple[Value, ...], names: Sequence[str]) -> tuple[Value, ...]:
         known = [value for value in inputs if isinstance(value, Constant)]
         try:
             if len(known) == len(inputs) and not _is_open(op):
@@ -58,6 +109,8 @@ class FoldingBuilder(Builder):
                     return tuple(self.constant(array, stem) for array, stem in zip(arrays, stems, strict=True))
             elif _is_open(op) or any(value in self._tracked for value in inputs):
                 return self._follow(op, inputs, names)
+            if op.hosted or (self.in_parts and _has_texts(op, inputs)):
+                raise HostRequest(op, inputs)
         except GlowError as error:
             raise error.at(self.origin) from None
         return super().add_all(op, *inputs, names=names)
@@ -96,10 +149,15 @@ def _is_open(op: Op) -> bool:
     return isinstance(op, Splat) and isinstance(op.value, Expr)
 
 
+def _has_texts(op: Op, inputs: Sequence[Value]) -> bool:
+    types = [value.type for value in inputs]
+    return any(type.kind is Kind.STRING for type in (*types, *infer(op, *types)))
+
+
 def _compute(op: Op, inputs: Sequence[Constant]) -> tuple[Array, ...] | None:
     """The results of ``op``; None if they or the operands are large."""
     given = [value.type for value in inputs]
-    if not (_is_small(given) and _is_small(infer(op, *given))):
+    if not (_is_small(given) and (op.hosted or _is_small(infer(op, *given)))):
         return None
     try:
         with np.errstate(all="ignore"):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from onnx import FunctionProto, GraphProto, NodeProto
 
 from glowpy.onnx.attributes import Attributes
 from glowpy.onnx.context import Loader, NodeContext
-from glowpy.onnx.folding import FoldingBuilder
+from glowpy.onnx.demands import Demand, HostRequest
+from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
-from glowpy.onnx.order import in_order, label
+from glowpy.onnx.order import in_order, label, names_read
+from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Operand, Place, Scope, Skip, Waits, follow, input_key
 from glowpy.onnx.signatures import find_signature, similar_names
 from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
 from glowpy_ir.graph import Value
-from glowpy_ir.types import TensorType
+from glowpy_ir.types import Array, TensorType
 
 MOST_FINDINGS = 100
 """More are not told; a model with so many faults has one cause."""
@@ -29,27 +30,21 @@ MOST_BYTES = 1 << 36
 """A tensor that is larger than this (64 GiB) is refused."""
 
 
-class Hole(Enum):
-    """What a name may stand for, other than a value."""
-
-    FAILED = "its node could not be imported"
-    ABSENT = "an optional operand that is left out"
+Fact = str | Array
+"""Where a value of an earlier part is found when the next runs, or its elements if they decide how that looks."""
 
 
-Scope = MutableMapping[str, Value | Hole]
+@dataclass
+class Task:
+    """A node that is to be imported."""
 
+    node: NodeProto
+    place: Place
+    journal: Journal
 
-class Skip(GlowError):
-    """A node cannot be imported because another could not, which has been told already."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where nodes stand: in the model's graph, in a nested graph, or in a function."""
-
-    scope: Scope
-    opsets: Mapping[str, int]
-    prefix: str = ""
+    def reads(self) -> Iterator[Named]:
+        """What its names stand for, in nested graphs too."""
+        return (self.place.scope[name] for name in names_read(self.node) if name in self.place.scope)
 
 
 @dataclass
@@ -62,6 +57,13 @@ class Importer:
     functions: Functions
     weights: Weights
     findings: list[GlowError] = field(default_factory=list)
+    waiting: list[Task] = field(default_factory=list)
+    """Nodes that cannot be imported before a part of the model has run, in an order in which they can be then."""
+    refusals: list[tuple[Task, Demand | HostRequest]] = field(default_factory=list)
+    """Why they cannot."""
+    facts: dict[Value, Fact] = field(default_factory=dict)
+    """What is known of values from outside the graph that is built now."""
+    _here: dict[str | Value, Value] = field(default_factory=dict)
     _reserved: dict[str, str] = field(default_factory=dict)
     _named: set[Value] = field(default_factory=set)
 
@@ -76,10 +78,10 @@ class Importer:
         """Keep these names free for what the model calls so."""
         self._reserved |= {name: self.builder.graph.fresh_name(clean_name(name)) for name in names if name}
 
-    def define(self, place: Place, name: str, value: Value) -> None:
-        """Let ``name`` stand for a value, which takes that name if it has none of the model's yet."""
+    def define(self, place: Place, name: str, value: Named) -> None:
+        """Let ``name`` stand for something; a value takes that name if it has none of the model's yet."""
         place.scope[name] = value
-        if value not in self._named:
+        if isinstance(value, Value) and value not in self._named:
             full = place.prefix + name
             value.name = self._reserved.pop(full, "") or self.builder.graph.fresh_name(clean_name(full))
             self._named.add(value)
@@ -89,7 +91,33 @@ class Importer:
         _check_size(type)
         value = self.builder.placeholder(name, type)
         self._named.add(value)
+        self._meet(value, input_key(name))
         return value
+
+    def here(self, value: Value) -> Value:
+        """The same value in the graph that is built now."""
+        fact = self.facts.get(value)
+        if fact is None:
+            return value
+        key = fact if isinstance(fact, str) else value
+        if key not in self._here:
+            if isinstance(fact, str):
+                self._meet(self.builder.placeholder(clean_name(fact), value.type), fact)
+            else:
+                self._here[key] = self.builder.constant(fact, value.name)
+        return self._here[key]
+
+    def _meet(self, placeholder: Value, key: str) -> None:
+        """Note a placeholder of this graph for what is found under ``key``."""
+        self.facts[placeholder] = key
+        self._here[key] = placeholder
+        self._named.add(placeholder)
+
+    def begin_part(self, builder: FoldingBuilder) -> None:
+        """Go on in a new graph, and try again what had to wait."""
+        tasks, self.waiting, self.refusals = self.waiting, [], []
+        self.builder, self._here = builder, {}
+        self._run(tasks)
 
     def add_weights(self, graph: GraphProto, place: Place) -> None:
         """Make constants of the weights of a graph."""
@@ -117,60 +145,77 @@ class Importer:
             self.report(BadModel(f"nodes wait for each other: {path}"), label(cycle[0]), cycle[0].op_type)
             for node in cycle:
                 place.scope.update((name, Hole.FAILED) for name in node.output)
-        for node in order.nodes:
-            self._add_node(node, place)
+        self._run([Task(node, place, Journal(self.here)) for node in order.nodes])
 
-    def value(self, place: Place, name: str) -> Value:
+    def value(self, place: Place, name: str) -> Operand:
         """What ``name`` stands for; BadModel if nothing does."""
-        found = place.scope.get(name)
-        if found is None:
+        if name not in place.scope:
             raise BadModel(f"'{name}' is made by no node, and is no input and no weight")
-        if isinstance(found, Hole):
-            raise Skip(found.value)
-        return found
+        return self._resolve(place.scope[name])
 
-    def _add_node(self, node: NodeProto, place: Place) -> None:
-        results: Sequence[Value | Hole] = [Hole.FAILED] * len(node.output)
+    def _resolve(self, thing: Named) -> Operand:
+        """The thing in the graph that is built now."""
+        match follow(thing):
+            case Hole.PENDING as found:
+                raise Waits(found.value)
+            case Hole() as found:
+                raise Skip(found.value)
+            case Value() as found:
+                return self.here(found)
+            case Bundle(items=items):
+                return Bundle(tuple(map(self._resolve, items)))
+            case found:
+                return found
+
+    def _run(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self._try(task)
+
+    def _try(self, task: Task) -> None:
+        """Import a node, or note why that cannot be done (yet)."""
+        node, place = task.node, task.place
+        results: Sequence[Named] = [Hole.FAILED] * len(node.output)
         try:
             operands = self._operands(node, place)
             try:
-                results = self._results(node, operands, place)
+                results = self._results(task, operands)
             except GlowError as error:
-                types = ", ".join(str(value.type) if value else "-" for value in operands)
-                raise _with_operands(error, types) from error
+                raise _with_operands(error, ", ".join(map(_type_text, operands))) from error
         except Skip:
             pass
+        except (Waits, Demand, HostRequest) as reason:
+            self.waiting.append(task)
+            if not isinstance(reason, Waits):
+                self.refusals.append((task, reason))
+            results = [Hole.PENDING] * len(node.output)
         except GlowError as error:
             self.report(error, place.prefix + label(node), node.op_type)
         for name, result in zip(node.output, results, strict=False):
-            if isinstance(place.scope.get(name), Value) and name in _own(place.scope):
+            if name in _own(place.scope) and not isinstance(place.scope[name], Hole):
                 self.report(BadModel(f"'{name}' is made a second time"), place.prefix + label(node), node.op_type)
-            elif isinstance(result, Value) and name:
-                self.define(place, name, result)
             elif name:
-                place.scope[name] = Hole.FAILED
+                self.define(place, name, result)
 
-    def _operands(self, node: NodeProto, place: Place) -> tuple[Value | None, ...]:
+    def _operands(self, node: NodeProto, place: Place) -> tuple[Operand | None, ...]:
         absent = [not name or place.scope.get(name) is Hole.ABSENT for name in node.input]
         return tuple(
             None if left_out else self.value(place, name) for name, left_out in zip(node.input, absent, strict=True)
         )
 
-    def _results(
-        self, node: NodeProto, operands: tuple[Value | None, ...], place: Place
-    ) -> Sequence[Value | Hole]:
+    def _results(self, task: Task, operands: tuple[Operand | None, ...]) -> Sequence[Named]:
+        node, place = task.node, task.place
         if function := self.functions.by_key.get(key_of(node)):
             return self._call(function, node, operands, place)
         domain = domain_of(node.domain)
         if domain not in place.opsets:
             raise BadModel(f"the model does not import the operator set of domain '{domain}'")
         opset = place.opsets[domain]
-        types = [value.type if value else None for value in operands]
+        types = [value.type if isinstance(value, Value) else None for value in operands]
         signature = find_signature(domain, node.op_type, opset)
         if signature:
             signature.check(types, len(node.output))
         if loader := self._loader(domain, node.op_type, opset):
-            return self._load(loader, node, operands, place, opset)
+            return self._load(loader, task, operands, opset)
         if signature and (body := standard_function(signature.schema, opset, node, types)):
             return self._call(body, node, operands, place)
         raise self._unknown(domain, node.op_type, opset, signature is not None)
@@ -180,16 +225,18 @@ class Importer:
         return next((loader for since, loader in rows if since <= opset), None)
 
     def _load(
-        self, loader: Loader, node: NodeProto, operands: tuple[Value | None, ...], place: Place, opset: int
-    ) -> Sequence[Value]:
+        self, loader: Loader, task: Task, operands: tuple[Operand | None, ...], opset: int
+    ) -> Sequence[Named]:
+        node, place = task.node, task.place
+        task.journal.rewind()
         origin = Origin(self.source, short(place.prefix + label(node)), node.op_type)
         context = NodeContext(
-            self.builder.at(origin),
+            self.builder.at(origin, task.journal),
             operands,
             Attributes(node.attribute, self.weights),
             opset,
             tuple(node.output),
-            lambda graph: self._inline(graph, node, place),
+            lambda graph, *operands: self._inline(graph, operands, node, place),
         )
         try:
             made = loader(context)
@@ -203,7 +250,8 @@ class Importer:
         if len(results) < len(node.output) and any(node.output[len(results) :]):
             raise Unsupported(f"only the first {len(results)} of {len(node.output)} outputs are supported")
         for value in results:
-            _check_size(value.type)
+            if isinstance(value, Value):
+                _check_size(value.type)
         return results
 
     def _unknown(self, domain: str, op: str, opset: int, standard: bool) -> GlowError:
@@ -216,30 +264,35 @@ class Importer:
         return BadModel(f"there is no operator {op} ({where}){hint}")
 
     def _call(
-        self, function: FunctionProto, node: NodeProto, operands: tuple[Value | None, ...], place: Place
-    ) -> Sequence[Value | Hole]:
+        self, function: FunctionProto, node: NodeProto, operands: tuple[Operand | None, ...], place: Place
+    ) -> Sequence[Named]:
         """Put a function in place of the node that calls it."""
         if len(operands) > len(function.input) or len(node.output) > len(function.output):
             raise BadModel(f"function {function.name} takes {len(function.input)} and makes {len(function.output)}")
         scope: Scope = dict.fromkeys(function.input, Hole.ABSENT)
-        scope.update((name, value) for name, value in zip(function.input, operands, strict=False) if value)
+        scope.update((name, value) for name, value in zip(function.input, operands, strict=False) if value is not None)
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         inner = Place(scope, {**place.opsets, **opsets}, f"{place.prefix}{label(node)}/")
         self.add_nodes(body_of(function, node.attribute), inner)
         wanted = [name if caller else "" for name, caller in zip(function.output, node.output, strict=False)]
         return [Hole.ABSENT if not name else self._result(inner, name) for name in wanted]
 
-    def _result(self, place: Place, name: str) -> Value | Hole:
-        return Hole.FAILED if isinstance(place.scope.get(name), Hole) else self.value(place, name)
+    def _result(self, place: Place, name: str) -> Named:
+        """What an inner name stands for, or will stand for."""
+        found = place.scope.get(name)
+        if found is None:
+            self.value(place, name)
+        return Hole.FAILED if found in (Hole.FAILED, Hole.ABSENT) else Alias(place, name)
 
-    def _inline(self, graph: GraphProto, node: NodeProto, place: Place) -> tuple[Value, ...]:
-        """Put a nested graph in place of its node."""
-        if graph.input:
-            raise BadModel(f"nested graph '{graph.name}' must not have inputs")
-        inner = Place(ChainMap({}, place.scope), place.opsets, f"{place.prefix}{label(node)}/")
+    def _inline(self, graph: GraphProto, operands: Sequence[Named], node: NodeProto, place: Place) -> tuple[Named, ...]:
+        """Put a nested graph in place of its node, or in a line of copies of it."""
+        if len(operands) != len(graph.input):
+            raise BadModel(f"nested graph '{graph.name}' takes {len(graph.input)} inputs, not {len(operands)}")
+        given: Scope = {value.name: operand for value, operand in zip(graph.input, operands, strict=True)}
+        inner = Place(ChainMap(given, place.scope), place.opsets, f"{place.prefix}{label(node)}/")
         self.add_weights(graph, inner)
         self.add_nodes(graph.node, inner)
-        return tuple(self.value(inner, output.name) for output in graph.output)
+        return tuple(self._result(inner, output.name) for output in graph.output)
 
 
 def clean_name(name: str) -> str:
@@ -263,13 +316,23 @@ def _limited(text: str) -> str:
     return text if len(text) <= 600 else f"{text[:300]} … {text[-200:]}"
 
 
-def _own(scope: Scope) -> Mapping[str, Value | Hole]:
+def _type_text(operand: Operand | None) -> str:
+    match operand:
+        case Value():
+            return str(operand.type)
+        case Bundle(items=items):
+            return f"sequence of {len(items)}"
+        case _:
+            return "-"
+
+
+def _own(scope: Scope) -> Mapping[str, Named]:
     return scope.maps[0] if isinstance(scope, ChainMap) else scope
 
 
 def _with_operands(error: GlowError, types: str) -> GlowError:
     """The same error, told with the types of the node's operands."""
-    if isinstance(error, Skip) or (error.origin is None and not error.args):
+    if isinstance(error, Skip | Waits | Demand | HostRequest) or (error.origin is None and not error.args):
         return error
     told = type(error)(f"{_limited(error.args[0])} (operands: {_limited(types) or 'none'})")
     told.origin = error.origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from onnx import GraphProto, TensorShapeProto, ValueInfoProto
@@ -48,6 +48,10 @@ class Bindings:
                 if isinstance(dim, str) and bound.setdefault(dim, extent) != extent:
                     raise UsageError(f"dimension '{dim}' is given as {bound[dim]} and as {extent}")
         return cls(bound, {name: tuple(given) for name, given in shapes.items()}, values)
+
+    def knowing(self, values: Mapping[str, Array]) -> Self:
+        """The same, with the values of some more inputs."""
+        return replace(self, values={**self.values, **values})
 
     def type_of(self, value: ValueInfoProto) -> TensorType:
         """The type of an input, as far as it is known; BadModel or Unsupported if it is no tensor."""

@@ -39,6 +39,8 @@ class Op:
     """Whether the order of the two operands does not matter."""
     in_place: ClassVar[tuple[int, ...]] = ()
     """The operands that ``may_overwrite`` answers for."""
+    hosted: ClassVar[bool] = False
+    """Whether no backend has it, and even the types of its results are known only when the host has computed it."""
 
     @classmethod
     def _read_parameters(cls, rule: Callable[..., Any], skip: int) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from glowpy.onnx.context import NodeContext, Table
-from glowpy_ir.errors import TypeMismatch, Unsupported
-from glowpy_ir.graph import Value
+from glowpy.onnx.scope import Named
+from glowpy_ir.errors import TypeMismatch
 
 
-def load_if(c: NodeContext) -> tuple[Value, ...]:
+def load_if(c: NodeContext) -> tuple[Named, ...]:
     """A condition that is known now leaves one branch."""
     branches = c.attributes.graph("else_branch"), c.attributes.graph("then_branch")
-    if not c.is_known(0):
-        raise Unsupported("a condition that is only known at run time is not supported; bind dimensions, or fix inputs")
     if c.known(0).size != 1:
         raise TypeMismatch(f"a condition must be one truth value, not {c.type(0)}")
     return c.inline(branches[bool(c.known(0).item())])

@@ -42,8 +42,7 @@ def load_layer_normalization(c: NodeContext) -> tuple[Value, ...]:
     _require_f32_stash(c)
     axis = positive_axis(c.attributes.int("axis", -1), c.type(0).rank)
     epsilon = c.attributes.float("epsilon", 1e-5)
-    operands = [value for value in c.inputs if value is not None]
-    result = c.b.add(LayerNormalization(axis, epsilon), *operands)
+    result = c.b.add(LayerNormalization(axis, epsilon), *c.given())
     if not (c.wants(1) or c.wants(2)):
         return (result,)
     return (result, *c.b.add_all(LayerStatistics(axis, epsilon), c.input(0)))
