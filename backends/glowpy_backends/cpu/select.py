@@ -24,6 +24,7 @@ from glowpy_backends.cpu.kernels import (
     reduction,
     resample,
     search,
+    selection,
     softmax,
     sorting,
     standardize,
@@ -46,8 +47,9 @@ from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
+from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
-from glowpy_ir.ops.sorting import TopK
+from glowpy_ir.ops.sorting import RowOrder, TopK
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
 
@@ -257,6 +259,17 @@ def first_in_order(site: Site) -> Kernel:
     return sorting.top_k(site.op, values, places, site.operands[0], site.target)
 
 
+def places_not_zero(site: Site) -> Kernel:
+    """Where elements are not zero."""
+    return selection.non_zero(*site.results, site.operands[0], site.target)
+
+
+def boxes_apart(site: Site) -> Kernel:
+    """Boxes that do not overlap."""
+    boxes, scores, _, *least = site.operands
+    return selection.suppress_overlaps(site.results[0], boxes, scores, bool(least), site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     ArgMax: searched,
     ArgMin: searched,
@@ -271,6 +284,7 @@ KERNELS: Mapping[type[Op], Select] = {
     LogSoftmax: softmax_of_rows,
     MatMul: computed_matmul,
     MaxPool: pool,
+    NonZero: places_not_zero,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
     Rearrange: rearranged,
@@ -280,12 +294,14 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
+    RowOrder: lambda site: sorting.row_order(site.results[0], site.operands[0], site.target),
     RunningProduct: cumulated,
     RunningSum: cumulated,
     ScatterND: scattered,
     Softmax: softmax_of_rows,
     Splat: splat,
     Standardize: standardized,
+    SuppressOverlaps: boxes_apart,
     TopK: first_in_order,
 }
 """The kernel for each operator, on operands of any layout."""

@@ -22,6 +22,7 @@ from glowpy.onnx.operators import (
     resampling,
     slicing,
 )
+    selection,
 
 STANDARD: tuple[ModuleType, ...] = (
     activation,
@@ -42,6 +43,7 @@ STANDARD: tuple[ModuleType, ...] = (
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
 CONTRIBUTED: tuple[ModuleType, ...] = ()
+    selection,
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
 

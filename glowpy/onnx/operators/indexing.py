@@ -1,8 +1,6 @@
-"""Operators that pick elements by number, put them where numbers say, or find the numbers."""
+"""Operators that pick elements by number, or put them where numbers say."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from glowpy.onnx.context import Loader, NodeContext, Table, positive_axis
 from glowpy_ir.errors import TypeMismatch
@@ -109,34 +107,6 @@ def _top_k(c: NodeContext, count: int, largest: bool) -> tuple[Value, ...]:
     return c.b.add_all(TopK(axis, count, largest), c.input(0))
 
 
-def load_non_zero(c: NodeContext) -> Value:
-    """Only of what is known: else the extent of the result would depend on data."""
-    return c.constant(np.array(np.nonzero(c.known(0)), np.int64))
-
-
-def load_compress(c: NodeContext) -> Value:
-    """Only with a known condition: else the extent of the result would depend on data."""
-    input, axis = c.input(0), c.attributes.int("axis", None)
-    if axis is None:
-        size = 1
-        for extent in input.type.extents:
-            size *= extent
-        input, axis = c.b.add(Reshape((size,)), input), 0
-    (chosen,) = np.nonzero(c.known(1).reshape(-1))
-    return c.b.add(Gather(positive_axis(axis, input.type.rank)), input, c.constant(chosen.astype(np.int64)))
-
-
-def load_unique(c: NodeContext) -> tuple[Value, ...]:
-    """Only of what is known: else the extent of the results would depend on data."""
-    data, axis, in_order = c.known(0), c.attributes.int("axis", None), c.attributes.flag("sorted", True)
-    axis = None if axis is None else positive_axis(axis, data.ndim)
-    unique, first, inverse, counts = np.unique(data, True, True, True, axis=axis)
-    order = np.arange(len(first)) if in_order else np.argsort(first)
-    rank = np.argsort(order)
-    lists = (first[order], rank[inverse.reshape(-1)], counts[order])
-    return c.constant(np.take(unique, order, axis or 0)), *(c.constant(n.astype(np.int64)) for n in lists)
-
-
 LOADERS: Table = {
     ("Gather", 1): load_gather,
     ("GatherElements", 11): load_gather_elements,
@@ -152,7 +122,4 @@ LOADERS: Table = {
     ("TopK", 1): load_top_k_1,
     ("TopK", 10): load_top_k_10,
     ("TopK", 11): load_top_k_11,
-    ("NonZero", 9): load_non_zero,
-    ("Compress", 9): load_compress,
-    ("Unique", 11): load_unique,
 }

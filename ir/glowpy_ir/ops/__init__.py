@@ -31,6 +31,7 @@ from glowpy_ir.ops import (
     softmax,
     sorting,
 )
+    selection,
 
 FAMILIES: tuple[ModuleType, ...] = (
     elementwise,
@@ -50,6 +51,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     linear,
     einsum,
     convolution,
+    selection,
     conv_transpose,
     pooling,
     resampling,

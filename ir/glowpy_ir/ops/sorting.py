@@ -1,4 +1,4 @@
-"""Operators that compare elements to find the first ones."""
+"""Operators that compare elements to find the first ones, or their order."""
 
 from __future__ import annotations
 
@@ -39,6 +39,26 @@ class TopK(Primitive):
         (extent,) = TensorType(Kind.I64, (self.count,)).extents
         first = np.take(order, np.arange(extent), self.axis)
         return np.take_along_axis(input, first, self.axis), first.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class RowOrder(Primitive):
+    """The numbers of the rows of ``input`` in the order of the rows: ``[n, m]`` makes ``i64[n]``
+
+    Rows are compared element by element from the first on; NaN is larger than any number. Equal rows keep their order.
+    """
+
+    def infer(self, input: TensorType) -> TensorType:
+        require_kind(self.name, input.kind, NUMBERS | {Kind.BOOL, Kind.STRING})
+        if input.rank != 2:
+            raise TypeMismatch(f"{self.name} takes a matrix, not {input}")
+        return TensorType(Kind.I64, input.shape[:1])
+
+    def evaluate(self, input: Array) -> Array:
+        order = np.arange(input.shape[0])
+        for column in reversed(widened(input).T):
+            order = order[np.argsort(column[order], kind="stable")]
+        return order
 
 
 def _stable_order(input: Array, axis: int, descending: bool) -> Array:

@@ -1,4 +1,4 @@
-"""The first of the elements along an axis, in order: a heap of the best so far, its worst element on top."""
+"""The first of the elements along an axis in order, and the order of rows: by heaps, their worst entry on top."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from glowpy_backends.cpu.builder import BF16, F16, F32, I1, I32, I64, Builder, Index, Ssa, Type, constant, index
 from glowpy_backends.cpu.halves import narrow, widen
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
+from glowpy_backends.cpu.kernels.heap import Heap, Ranked, RankedHeap, is_greater
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.ops.sorting import TopK
@@ -20,7 +21,7 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
     """
     count, extent = values.shape[op.axis], operand.shape[op.axis]
     element = operand.element
-    type = F32 if element in (F16, BF16) else I32 if element.element_bytes < 4 else element
+    type = _wide(element)
     room = -(-count * type.element_bytes // 8) * 8
     dims = [d for d in range(len(operand.shape)) if d != op.axis]
 
@@ -33,13 +34,11 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
             numbers = b.gep(numbers, b.mul(place, places.strides[d]), I64)
             source = b.gep(source, b.mul(place, operand.strides[d]), element)
         behind = b.gep(call.scratch, room // 8, I64)
-        heap = _Heap(b, type, operand.kind.is_signed, op.largest, count, call.scratch, behind)
+        heap = RankedHeap(b, count, type, operand.kind.is_signed, op.largest, call.scratch, behind)
 
-        def read(i: Index) -> _Entry:
-            given = b.load(b.gep(source, b.mul(i, operand.strides[op.axis]), element), element)
-            if type.is_float:
-                return _Entry(widen(b, given, type), index(i))
-            return _Entry(b.cast("sext" if operand.kind.is_signed else "zext", given, type), index(i))
+        def read(i: Index) -> Ranked:
+            place = b.gep(source, b.mul(i, operand.strides[op.axis]), element)
+            return Ranked(_read(b, operand, place), index(i))
 
         def challenge(i: Index, _: list[Ssa]) -> None:
             entry = read(i)
@@ -54,7 +53,7 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
             heap.sift(0, last, heap.at(last))
 
         b.loop(0, count, 1, lambda i, _: heap.put(i, read(i)))
-        b.loop(0, count // 2, 1, lambda i, _: heap.settle(b.sub(count // 2 - 1, i)))
+        heap.settle(count)
         b.loop(count, extent, 1, challenge)
         b.loop(0, count, 1, leave)
 
@@ -62,70 +61,68 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
     return define_kernel("top", target, 3, rows, room + 8 * count, unit)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    value: Ssa
-    place: Ssa
+def _wide(element: Type) -> Type:
+    """What elements are compared as."""
+    return F32 if element in (F16, BF16) else I32 if element.element_bytes < 4 else element
+
+
+def _read(b: Builder, view: View, pointer: Ssa) -> Ssa:
+    given, type = b.load(pointer, view.element), _wide(view.element)
+    if type.is_float:
+        return widen(b, given, type)
+    return b.cast("sext" if view.kind.is_signed else "zext", given, type)
+
+
+def row_order(result: View, operand: View, target: Target) -> Kernel:
+    """The numbers of the rows of a matrix in the order of the rows, sorted where they are written, as one unit."""
+    rows = operand.shape[0]
+
+    def unit(b: Builder, call: Call) -> None:
+        into, source = call.operands
+        heap = _Rows(b, rows, operand, source, result.strides[0], into)
+
+        def leave(m: Index, _: list[Ssa]) -> None:
+            last = b.sub(rows - 1, m)
+            latest, moved = heap.at(0), heap.at(last)
+            heap.put(last, latest)
+            b.branch(b.less(0, last), lambda: heap.sift(0, last, moved))
+
+        b.loop(0, rows, 1, lambda i, _: heap.put(i, index(i)))
+        heap.settle(rows)
+        b.loop(0, rows, 1, leave)
+
+    return define_kernel("row_order", target, 2, 1 if rows else 0, 0, unit)
 
 
 @dataclass(frozen=True)
-class _Heap:
-    """Entries of which each is worse than the two at twice its number; values and places lie apart."""
+class _Rows(Heap[Ssa]):
+    """A heap of numbers of rows of a matrix."""
 
-    b: Builder
-    type: Type
-    signed: bool
-    largest: bool
-    count: int
-    values: Ssa
-    places: Ssa
+    matrix: View
+    source: Ssa
+    step: int
+    numbers: Ssa
 
-    def at(self, number: Index) -> _Entry:
-        b = self.b
-        value = b.load(b.gep(self.values, number, self.type), self.type)
-        return _Entry(value, b.load(b.gep(self.places, number, I64), I64))
+    def at(self, number: Index) -> Ssa:
+        return self.b.load(self.b.gep(self.numbers, self.b.mul(number, self.step), I64), I64)
 
-    def put(self, number: Index, entry: _Entry) -> None:
-        b = self.b
-        b.store(entry.value, b.gep(self.values, number, self.type))
-        b.store(entry.place, b.gep(self.places, number, I64))
+    def put(self, number: Index, entry: Ssa) -> None:
+        self.b.store(entry, self.b.gep(self.numbers, self.b.mul(number, self.step), I64))
 
-    def is_worse(self, one: _Entry, other: _Entry) -> Ssa:
-        """Whether ``one`` comes after ``other``: by value, NaN being the largest, then by place."""
-        b = self.b
-        above, below = self._is_greater(one.value, other.value), self._is_greater(other.value, one.value)
-        after, before = (below, above) if self.largest else (above, below)
-        return b.select(before, constant(False, I1), b.op("or", after, b.compare("sgt", one.place, other.place)))
+    def is_worse(self, one: Ssa, other: Ssa) -> Ssa:
+        """By the first element that differs, then by number."""
+        b, (_, columns), (row, column) = self.b, self.matrix.shape, self.matrix.strides
+        element, signed = self.matrix.element, self.matrix.kind.is_signed
+        lines = [b.gep(self.source, b.mul(number, row), element) for number in (one, other)]
 
-    def _is_greater(self, one: Ssa, other: Ssa) -> Ssa:
-        b = self.b
-        if not self.type.is_float:
-            return b.compare("sgt" if self.signed else "ugt", one, other)
-        only_nan = b.op("and", b.compare("uno", one, one), b.compare("ord", other, other))
-        return b.op("or", b.compare("ogt", one, other), only_nan)
+        def compare(j: Index, found: list[Ssa]) -> list[Ssa]:
+            def look() -> list[Ssa]:
+                x, y = (_read(b, self.matrix, b.gep(line, b.mul(j, column), element)) for line in lines)
+                above, below = is_greater(b, x, y, signed), is_greater(b, y, x, signed)
+                return [above, b.op("or", above, below)]
 
-    def settle(self, number: Index) -> None:
-        """Lets the entry sink to where it belongs; those below are in order."""
-        self.sift(number, self.count, self.at(number))
+            return b.branch(found[1], lambda: found, look)
 
-    def sift(self, number: Index, size: Index, entry: _Entry) -> None:
-        """Puts ``entry`` at ``number`` or below, in a heap of ``size`` entries; worse ones rise."""
-        b = self.b
-
-        def level(_: Index, carried: list[Ssa]) -> list[Ssa]:
-            hole, sinking = carried
-            left = b.add(b.mul(hole, 2), 1)
-            exists = b.op("and", sinking, b.less(left, size))
-
-            def compared() -> list[Ssa]:
-                right = b.smaller(b.add(left, 1), b.sub(size, 1))
-                child = b.select(self.is_worse(self.at(right), self.at(left)), index(right), index(left))
-                risen = self.at(child)
-                rises = self.is_worse(risen, entry)
-                b.branch(rises, lambda: self.put(hole, risen))
-                return [b.select(rises, child, hole), rises]
-
-            return b.branch(exists, compared, lambda: [hole, constant(False, I1)])
-
-        place, _ = b.loop(0, self.count.bit_length(), 1, level, [index(number), constant(True, I1)])
-        self.put(place, entry)
+        no = constant(False, I1)
+        above, differs = b.loop(0, columns, 1, compare, [no, no])
+        return b.select(differs, above, b.compare("sgt", one, other))
