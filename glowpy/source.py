@@ -137,7 +137,8 @@ def copy_graph(graph: Graph) -> Graph:
     for node in graph.nodes:
         builder.origin = node.origin
         inputs = (copies[value] for value in node.inputs)
-        results = builder.add_all(node.op, *inputs, names=[value.name for value in node.outputs])
+        names = [value.name for value in node.outputs]
+        results = builder.add_all(node.op, *inputs, names=names, regions=[*map(copy_graph, node.regions)])
         copies |= zip(node.outputs, results, strict=True)
     for name, value in zip(graph.output_names, graph.outputs, strict=True):
         copy.set_output(name, copies[value])

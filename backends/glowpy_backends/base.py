@@ -84,7 +84,9 @@ class Backend:
 
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
         """Whether operand ``index`` of ``op`` may lie like this; results are counted -1, -2, …"""
-        return True
+        from glowpy_ir.structured import Structured
+
+        return not isinstance(op, Structured) or layout.is_dense
 
     def compile(self, program: Program) -> Executable:
         """Code for a program whose activations have their addresses; Unsupported, or Findings, if it cannot."""

@@ -2,9 +2,12 @@
 
 An operand that an instruction cannot take where it lies (the strides do not fit, or the zeros around it are missing)
 is copied, by an instruction that anyone can see; a halo is given to the operand itself wherever that is possible.
+The regions of a node become programs with addresses first, so that it is known how large an arena they need.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from glowpy.program.halo import widen_halo, zero_halos
 from glowpy.program.uses import Uses
@@ -24,22 +27,28 @@ from glowpy_ir.program import (
     Program,
     View,
     Weight,
+    workspace_of,
 )
+from glowpy_ir.structured import Structured
 from glowpy_ir.types import TensorType
 
 
-def emit_program(graph: Graph, backend: Backend) -> Program:
+def emit_program(graph: Graph, backend: Backend, regions: Mapping[Graph, Program]) -> Program:
     """The program of a lowered graph; its activations have no addresses yet. InvalidIR if a composite is left
-    that the backend does not keep whole."""
-    return Emission(graph, backend).run()
+    that the backend does not keep whole.
+
+    ``regions`` has the program, with addresses, of each region of its nodes.
+    """
+    return Emission(graph, backend, regions).run()
 
 
 class Emission:
     """The buffers so far, and the instructions that fill them."""
 
-    def __init__(self, graph: Graph, backend: Backend) -> None:
+    def __init__(self, graph: Graph, backend: Backend, regions: Mapping[Graph, Program]) -> None:
         self.graph = graph
         self.backend = backend
+        self.regions = regions
         self.program = Program(graph.name)
         self.buffers: dict[Value, Buffer] = {}
         self.names: dict[str, int] = {}
@@ -96,13 +105,22 @@ class Emission:
             fitted = [self._fit(op, i, buffer, types, node) for i, buffer in enumerate(sources)]
             outputs = tuple(self._activation(v.name, v.type) for v in node.outputs)
             self.buffers.update(zip(node.outputs, outputs, strict=True))
-            self._compute(op, outputs, tuple(fitted), node)
+            regions = tuple(self.regions[region] for region in node.regions)
+            workspace = workspace_of(op, regions, types) if isinstance(op, Structured) else ()
+            own = tuple(self._activation(f"{node.outputs[0].name}.work", type) for type in workspace)
+            self._compute(op, outputs, tuple(fitted), node, regions, own)
 
     def _compute(
-        self, op: Op, outputs: tuple[Buffer, ...], inputs: tuple[Buffer, ...], node: Node | None
+        self,
+        op: Op,
+        outputs: tuple[Buffer, ...],
+        inputs: tuple[Buffer, ...],
+        node: Node | None,
+        regions: tuple[Program, ...] = (),
+        workspace: tuple[Activation, ...] = (),
     ) -> None:
         origin = node.origin if node else None
-        instruction = Compute(op, outputs, inputs, origin=origin)
+        instruction = Compute(op, outputs, inputs, origin=origin, regions=regions, workspace=workspace)
         self.program.instructions.append(instruction)
         self.uses.add(instruction)
 

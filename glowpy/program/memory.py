@@ -22,5 +22,4 @@ def assign_addresses(program: Program) -> MemoryPlan:
         BufferPlan(b.name, str(b.type), b.offset or 0, b.nbytes, first, last)
         for b, (first, last) in lives.items()
     )
-    weights = sum(weight.nbytes for weight in program.weights)
-    return MemoryPlan(placement.size, placement.live_peak, weights, tuple(rows))
+    return MemoryPlan(placement.size, placement.live_peak, program.weight_bytes, tuple(rows))

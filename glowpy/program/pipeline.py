@@ -36,9 +36,13 @@ ORDER = (
 
 
 def build_program(graph: Graph, backend: Backend, trace: Trace) -> tuple[Program, MemoryPlan]:
-    """The program of a lowered graph, every activation at its offset, and the plan of its memory."""
+    """The program of a lowered graph, every activation at its offset, and the plan of its memory.
+
+    What the regions of its nodes need is a part of that; they are built in the same way, the innermost first.
+    """
+    regions = {region: build_program(region, backend, trace)[0] for node in graph.nodes for region in node.regions}
     with trace.timed("emit"):
-        program = emit_program(graph, backend)
+        program = emit_program(graph, backend, regions)
     _watch("emit", program, trace)
     for name, step in STEPS:
         with trace.timed(name):

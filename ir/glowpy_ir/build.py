@@ -10,7 +10,7 @@ print(g.graph)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class GraphBuilder:
     Each operator is a method: ``g.conv(x, weights, strides=(1, 1), …)`` takes the operands by place or by name and the
     attributes by name, and answers with the result, or with a tuple of results; ``name`` says what a result is called.
     An operand may be an array, which becomes a constant, or a number, which gets the kind of the first tensor.
+
+    A structured operator takes ``regions``, too, each a graph of its own: ``g.if_(c, x, regions=(then, other))``.
 
     A call that does not fit the operator raises UsageError, operands of the wrong type raise TypeMismatch.
     """
@@ -54,8 +56,10 @@ class GraphBuilder:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         cls = find_operator(method)
 
-        def apply(*operands: Operand | None, name: str = "", **named: Any) -> Value | tuple[Value, ...]:
-            return self._apply(cls, operands, named, name)
+        def apply(
+            *operands: Operand | None, name: str = "", regions: Sequence[Graph] = (), **named: Any
+        ) -> Value | tuple[Value, ...]:
+            return self._apply(cls, operands, named, name, regions)
 
         apply.__name__ = method
         apply.__doc__ = f"{signature_text(cls)}\n\n{inspect.getdoc(cls)}"
@@ -66,10 +70,16 @@ class GraphBuilder:
         return [*super().__dir__(), *METHODS]
 
     def _apply(
-        self, cls: type[Op], operands: tuple[Operand | None, ...], named: dict[str, Any], name: str
+        self,
+        cls: type[Op],
+        operands: tuple[Operand | None, ...],
+        named: dict[str, Any],
+        name: str,
+        regions: Sequence[Graph],
     ) -> Value | tuple[Value, ...]:
         op, given = read_call(cls, operands, named)
-        results = self._builder.add_all(op, *self._values(op, given), names=(name,) if name else ())
+        names = (name,) if name else ()
+        results = self._builder.add_all(op, *self._values(op, given), names=names, regions=regions)
         return results[0] if len(results) == 1 else results
 
     def _values(self, op: Op, operands: tuple[Any, ...]) -> list[Value]:

@@ -10,6 +10,7 @@ import numpy as np
 from glowpy_ir.errors import GlowError, InvalidIR, Origin
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
+from glowpy_ir.structured import Signature
 from glowpy_ir.types import Array, TensorType
 
 
@@ -47,6 +48,8 @@ class Node:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     origin: Origin | None = None
+    regions: tuple[Graph, ...] = ()
+    """What a structured operator runs: graphs that are isolated from this one."""
     before: Node | None = field(default=None, repr=False)
     after: Node | None = field(default=None, repr=False)
 
@@ -85,6 +88,11 @@ class Graph:
             following = node.after
             yield node
             node = following
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives, as the region of a node."""
+        return Signature(tuple(v.type for v in self.inputs), tuple(v.type for v in self.outputs))
 
     def values(self) -> Iterator[Value]:
         yield from self.inputs
@@ -194,15 +202,20 @@ class Builder:
         (value,) = self.add_all(op, *inputs, names=(name,) if name else ())
         return value
 
-    def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
-        """The results of ``op`` at work on ``inputs``, called ``names`` as far as these reach."""
+    def add_all(
+        self, op: Op, *inputs: Value, names: Sequence[str] = (), regions: Sequence[Graph] = ()
+    ) -> tuple[Value, ...]:
+        """The results of ``op`` at work on ``inputs``, called ``names`` as far as these reach.
+
+        The node takes ``regions`` as they are: they must be no other node's.
+        """
         try:
-            types = infer(op, *(value.type for value in inputs))
+            types = infer(op, *(value.type for value in inputs), regions=[graph.signature for graph in regions])
         except GlowError as error:
             raise error.at(self.origin) from None
         stems = (*names, *(op.name.lower() for _ in types[len(names) :]))
         outputs = tuple(Value(self.graph.fresh_name(n), t) for n, t in zip(stems, types, strict=False))
-        node = Node(op, inputs, outputs, self.origin)
+        node = Node(op, inputs, outputs, self.origin, tuple(regions))
         for value in outputs:
             value.producer = node
         self.graph.insert(node, self.before)

@@ -8,7 +8,7 @@ at work on another buffer; where it lies follows from there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,7 +16,8 @@ from glowpy_ir.errors import InvalidIR, Origin
 from glowpy_ir.op import Movement, Op
 from glowpy_ir.ops.movement import Slice
 from glowpy_ir.strided import Strided
-from glowpy_ir.types import Array, TensorType
+from glowpy_ir.structured import Signature, Structured
+from glowpy_ir.types import Array, Kind, TensorType
 
 Margins = tuple[tuple[int, int], ...]
 """(before, after) for each dimension; () stands for none at all."""
@@ -100,7 +101,10 @@ class Weight(Storage):
 
 @dataclass(eq=False)
 class Activation(Storage):
-    """Memory in the arena, ``offset`` bytes from its start; lives from its first to its last use."""
+    """Memory in the arena, ``offset`` bytes from its start; lives from its first to its last use.
+
+    The arena of a program that is a region lies in the arena of the program around it.
+    """
 
     offset: int | None = None
 
@@ -197,13 +201,19 @@ class Operand:
 
 @dataclass(eq=False)
 class Compute:
-    """One operator at work on buffers: a primitive, or a composite that the backend keeps whole."""
+    """One operator at work on buffers: a primitive, or a composite that the backend keeps whole, or a structured one.
+
+    The regions of a structured operator are programs that are called with the instruction's operands.
+    """
 
     op: Op
     outputs: tuple[Buffer, ...]
     inputs: tuple[Buffer, ...]
     scratch: Scratch | None = None
     origin: Origin | None = None
+    regions: tuple[Program, ...] = ()
+    workspace: tuple[Activation, ...] = ()
+    """With regions: the arena that they take turns in, and then what the operator itself wants (``Structured.workspace``)."""
 
     @property
     def output(self) -> Buffer:
@@ -217,6 +227,7 @@ class Compute:
         yield from (Operand(Access.IN, buffer) for buffer in self.inputs if buffer not in self.outputs)
         if self.scratch is not None:
             yield Operand(Access.SCRATCH, self.scratch)
+        yield from (Operand(Access.SCRATCH, buffer) for buffer in self.workspace)
 
     def replace(self, old: Buffer, new: Buffer) -> None:
         """Let every operand that is ``old`` be ``new``."""
@@ -251,6 +262,17 @@ class Program:
     arena: int | None = None
     """Bytes of the arena, once every activation has its offset in it."""
 
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives, as the region of an instruction."""
+        return Signature(tuple(b.type for b in self.inputs), tuple(b.type for b in self.outputs))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights, those of regions included."""
+        nested = (region.weight_bytes for i in self.instructions if isinstance(i, Compute) for region in i.regions)
+        return sum(weight.nbytes for weight in self.weights) + sum(nested)
+
     def buffers(self) -> list[Buffer]:
         """Every buffer, each after the one in which it lies."""
         found: dict[Buffer, None] = dict.fromkeys((*self.inputs, *self.outputs, *self.weights))
@@ -277,3 +299,14 @@ class Program:
                 if isinstance(storage, Activation):
                     ranges[storage] = (ranges.get(storage, (i, i))[0], i)
         return ranges
+
+
+def workspace_of(
+    op: Structured, regions: Sequence[Program], operands: Sequence[TensorType]
+) -> tuple[TensorType, ...]:
+    """What an instruction with these regions needs for itself: an arena for them, and what its operator wants.
+
+    Only one region runs at a time, so that they share the arena.
+    """
+    arena = max(region.arena or 0 for region in regions)
+    return (TensorType(Kind.U8, (arena,)), *op.workspace(*operands))

@@ -10,6 +10,7 @@ from typing import Any
 from glowpy_ir.calls import signature_text
 from glowpy_ir.op import Composite, Op
 from glowpy_ir.ops import FAMILIES, operators_in
+from glowpy_ir.structured import Structured
 
 INTRODUCTION = """\
 # Operators
@@ -18,16 +19,17 @@ Made from the declarations in `ir/glowpy_ir/ops`. Do not edit this page, but mak
 `python -m glowpy_ir.reference > docs/operators.md`.
 
 A *primitive* is what a backend must have a kernel for. A *composite* is defined by other operators, and is lowered to
-them unless the backend has a kernel for it as a whole. Each is shown as it is called in Python: operands, then, after
-the `*`, attributes.
+them unless the backend has a kernel for it as a whole. A *structured* operator runs graphs of its own. Each is shown as
+it is called in Python: operands, then, after the `*`, attributes.
 """
 
 
 def page() -> str:
     """The page, in Markdown."""
     operators = operators_in(*FAMILIES).values()
-    composites = sum(issubclass(op, Composite) for op in operators)
-    count = f"There are {len(operators) - composites} primitives and {composites} composites.\n"
+    composites, structured = (sum(issubclass(op, kind) for op in operators) for kind in (Composite, Structured))
+    primitives = len(operators) - composites - structured
+    count = f"There are {primitives} primitives, {composites} composites and {structured} structured operators.\n"
     return "\n".join((INTRODUCTION + count, *(_family(module) for module in FAMILIES)))
 
 
@@ -41,6 +43,8 @@ def _entry(cls: type[Op]) -> str:
     lines = [f"### {cls.__name__}\n", f"`{signature_text(cls)}`\n", f"{inspect.getdoc(cls)}\n"]
     if issubclass(cls, Composite):
         lines.append(f"Composite of {', '.join(primitives_of(cls))}.\n")
+    if issubclass(cls, Structured):
+        lines.append(f"Structured; its regions are: {', '.join(cls.regions)}.\n")
     return "\n".join(lines)
 
 

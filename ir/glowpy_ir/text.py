@@ -1,7 +1,7 @@
 """Graphs as text: ``parse(print_graph(g))`` prints as ``g`` again.
 
 A constant is printed with its elements if it is small, else by a digest; ``parse`` then looks that up in the arrays
-it is given.
+it is given. The regions of a node follow its line, indented, and printed as graphs.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from glowpy_ir.errors import GlowError, SyntaxFault
 from glowpy_ir.graph import Builder, Graph, Node, Value
+from glowpy_ir.lines import Lines
 from glowpy_ir.literals import CORE, Vocabulary, read_operator
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -62,6 +64,8 @@ def _lines(graph: Graph) -> Iterator[str]:
         yield f"  {constant} = constant {constant.type} {data_text(constant.data)}"
     for node in graph.nodes:
         yield f"  {node_text(node)}"
+        for region in node.regions:
+            yield from (f"    {line}" for line in _lines(region))
     outputs = zip(graph.output_names, graph.outputs, strict=True)
     yield f"  return {', '.join(f'{name} = {value}' for name, value in outputs)}"
     yield "}"
@@ -75,74 +79,83 @@ def node_text(node: Node) -> str:
     return f"{results} = {node.op.name}({operands}){node.op.attribute_text()} : {types}"
 
 
-def code_lines(text: str) -> list[tuple[int, str]]:
-    """The lines that say something, numbered, without comments (``// …``)."""
-    stripped = ((n, line.split("//")[0].strip()) for n, line in enumerate(text.splitlines(), start=1))
-    return [(number, line) for number, line in stripped if line]
-
-
-def read_header(text: str, word: str) -> tuple[str, list[tuple[int, str]]]:
-    """The name in the first line, ``word NAME {``, and the lines after it; SyntaxFault if it is another line."""
-    lines = code_lines(text)
-    first = lines[0][1] if lines else ""
-    header = re.fullmatch(rf"{word} (\S+) \{{", first)
-    if header is None:
-        raise SyntaxFault(f"expected '{word} NAME {{', found {first!r}")
-    return header[1], lines[1:]
-
-
 def parse(text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] | None = None) -> Graph:
     """The graph that ``text`` describes; SyntaxFault, with the line, if it describes none."""
-    name, lines = read_header(text, "graph")
-    graph = Graph(name)
-    values: dict[str, Value] = {}
-    for number, line in lines:
-        try:
-            _parse_line(line, graph, values, vocabulary, arrays or {})
-        except (KeyError, ValueError, SyntaxFault) as error:
-            reason = f"no value %{error.args[0]}" if isinstance(error, KeyError) else str(error)
-            raise SyntaxFault(f"line {number}: {line!r}: {reason}") from None
-        except GlowError as error:
-            error.add_note(f"line {number}: {line!r}")
-            raise
-    return graph
+    return _Parser(Lines(text), vocabulary, arrays or {}).graph()
 
 
-def _parse_line(
-    line: str, graph: Graph, values: dict[str, Value], vocabulary: Vocabulary, arrays: Mapping[str, Array]
-) -> None:
-    builder = Builder(graph)
-    if line in ("", "}"):
-        return
-    if line.startswith("return"):
-        for name, value in re.findall(r"(\S+) = %([^\s,]+)", line):
-            graph.set_output(name, values[value])
-        return
-    left, _, right = line.partition(" = ")
-    names = [name.strip().removeprefix("%") for name in left.split(",")]
-    kind, _, rest = right.partition(" ")
-    if kind == "placeholder":
-        values[names[0]] = builder.placeholder(names[0], TensorType.parse(rest))
-    elif kind == "constant":
-        type_text, _, data = rest.partition(" ")
-        type = TensorType.parse(type_text)
-        values[names[0]] = builder.constant(read_data(data, type, arrays), names[0], type)
-    else:
-        _parse_node(names, right, builder, values, vocabulary)
+MOST_NESTED = 100
+"""Regions may lie so deep in each other."""
 
 
-def _parse_node(
-    names: list[str], text: str, builder: Builder, values: dict[str, Value], vocabulary: Vocabulary
-) -> None:
-    match = re.fullmatch(r"(\w+)\(((?:%[^,()\s]+(?:, )?)*)\)(.*) : (.+)", text)
-    if match is None:
-        raise ValueError("expected 'Op(%operands) attribute=value : type'")
-    op = read_operator(match[1] + match[3], vocabulary)
-    inputs = (values[name] for name in re.findall(r"%([^,\s]+)", match[2]))
-    outputs = builder.add_all(op, *inputs, names=names)
-    if len(outputs) != len(names):
-        raise ValueError(f"{op.name} makes {len(outputs)} results, not {len(names)}")
-    inferred = ", ".join(str(value.type) for value in outputs)
-    if inferred != match[4]:
-        raise ValueError(f"{op.name} makes {inferred}, not {match[4]}")
-    values.update(zip(names, outputs, strict=True))
+@dataclass
+class _Parser:
+    """Reads graphs from lines, and their regions as they come."""
+
+    lines: Lines
+    vocabulary: Vocabulary
+    arrays: Mapping[str, Array]
+    depth: int = 0
+
+    def graph(self) -> Graph:
+        graph = Graph(self.lines.header("graph"))
+        values: dict[str, Value] = {}
+        while (taken := self.lines.take()) is not None and taken[1] != "}":
+            number, line = taken
+            regions = self._regions()
+            try:
+                self._line(line, Builder(graph), values, regions)
+            except (KeyError, ValueError, SyntaxFault) as error:
+                reason = f"no value %{error.args[0]}" if isinstance(error, KeyError) else str(error)
+                raise SyntaxFault(f"line {number}: {line!r}: {reason}") from None
+            except GlowError as error:
+                error.add_note(f"line {number}: {line!r}")
+                raise
+        return graph
+
+    def _regions(self) -> list[Graph]:
+        """What is printed below a node."""
+        if self.depth == MOST_NESTED:
+            raise SyntaxFault("regions are nested too deeply")
+        self.depth += 1
+        regions = []
+        while self.lines.starts_with("graph"):
+            regions.append(self.graph())
+        self.depth -= 1
+        return regions
+
+    def _line(self, line: str, builder: Builder, values: dict[str, Value], regions: list[Graph]) -> None:
+        left, _, right = line.partition(" = ")
+        names = [name.strip().removeprefix("%") for name in left.split(",")]
+        kind, _, rest = right.partition(" ")
+        if "(" in kind:
+            self._node(names, right, builder, values, regions)
+        elif regions:
+            raise ValueError("only operators have regions")
+        elif line.startswith("return"):
+            for name, value in re.findall(r"(\S+) = %([^\s,]+)", line):
+                builder.graph.set_output(name, values[value])
+        elif kind == "placeholder":
+            values[names[0]] = builder.placeholder(names[0], TensorType.parse(rest))
+        elif kind == "constant":
+            type_text, _, data = rest.partition(" ")
+            type = TensorType.parse(type_text)
+            values[names[0]] = builder.constant(read_data(data, type, self.arrays), names[0], type)
+        else:
+            raise ValueError("expected 'Op(%operands) attribute=value : type'")
+
+    def _node(
+        self, names: list[str], text: str, builder: Builder, values: dict[str, Value], regions: list[Graph]
+    ) -> None:
+        match = re.fullmatch(r"(\w+)\(((?:%[^,()\s]+(?:, )?)*)\)(.*) : (.+)", text)
+        if match is None:
+            raise ValueError("expected 'Op(%operands) attribute=value : type'")
+        op = read_operator(match[1] + match[3], self.vocabulary)
+        inputs = (values[name] for name in re.findall(r"%([^,\s]+)", match[2]))
+        outputs = builder.add_all(op, *inputs, names=names, regions=regions)
+        if len(outputs) != len(names):
+            raise ValueError(f"{op.name} makes {len(outputs)} results, not {len(names)}")
+        inferred = ", ".join(str(value.type) for value in outputs)
+        if inferred != match[4]:
+            raise ValueError(f"{op.name} makes {inferred}, not {match[4]}")
+        values.update(zip(names, outputs, strict=True))

@@ -4,6 +4,7 @@
 - The type of each result is what the operator infers from its operands.
 - A value knows exactly the nodes that take it, and its producer makes it.
 - Each output has a name and is made.
+- The regions of a node keep these rules, too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def faults(graph: Graph) -> Iterator[GlowError]:
             takers.setdefault(value, set()).add(node)
         made.update(node.outputs)
         yield from _node_faults(node)
+        for region in node.regions:
+            yield from faults(region)
     for value, nodes in takers.items():
         if set(value.users) != nodes:
             yield InvalidIR(f"{value} is used by {len(nodes)} nodes, but records {len(value.users)}")
@@ -46,7 +49,7 @@ def _node_faults(node: Node) -> Iterator[GlowError]:
         if value.producer is not node
     )
     try:
-        types = infer(node.op, *(v.type for v in node.inputs))
+        types = infer(node.op, *(v.type for v in node.inputs), regions=[region.signature for region in node.regions])
     except GlowError as error:
         yield error.at(node.origin)
         return

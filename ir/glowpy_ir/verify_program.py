@@ -7,6 +7,7 @@
 - A result overlaps an input only where the two are one buffer and the operator allows it.
 - The halo that an operator reads is there, and was zeroed.
 - Once placed, buffers that are alive at the same time do not overlap, and all lie inside the arena.
+- Regions keep these rules, too; what they take and give lies dense, and their arena is nobody else's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from glowpy_ir.program import (
     Weight,
     ZeroHalo,
     may_overlap,
+    workspace_of,
 )
+from glowpy_ir.structured import Structured
 
 
 def program_faults(program: Program) -> Iterator[GlowError]:
@@ -51,6 +54,7 @@ def program_faults(program: Program) -> Iterator[GlowError]:
             zeroed.add(instruction.buffer)
             continue
         yield from _compute_faults(instruction, zeroed)
+        yield from (fault.at(instruction.origin) for fault in _region_faults(instruction))
         written.update(buffer.storage for buffer in instruction.outputs)
     yield from (InvalidIR(f"output {buffer} is never written") for buffer in program.outputs if buffer not in written)
     if program.arena is not None:
@@ -72,7 +76,8 @@ def _buffer_faults(buffer: Buffer) -> Iterator[GlowError]:
 def _compute_faults(instruction: Compute, zeroed: set[Storage]) -> Iterator[GlowError]:
     op = instruction.op
     try:
-        types = infer(op, *(buffer.type for buffer in instruction.inputs))
+        signatures = [region.signature for region in instruction.regions]
+        types = infer(op, *(buffer.type for buffer in instruction.inputs), regions=signatures)
         if types != tuple(buffer.type for buffer in instruction.outputs):
             made = ", ".join(map(str, types))
             yield InvalidIR(f"{op.name} gives {made}, not {', '.join(str(b.type) for b in instruction.outputs)}").at(
@@ -94,6 +99,26 @@ def _compute_faults(instruction: Compute, zeroed: set[Storage]) -> Iterator[Glow
         if any(map(any, wanted)) and not (source.storage in zeroed and has_margins(source, wanted)):
             message = f"{op.name} reads {wanted} around {source}, where no zeros are"
             yield InvalidIR(message).at(instruction.origin)
+
+
+def _region_faults(instruction: Compute) -> Iterator[GlowError]:
+    op = instruction.op
+    if not isinstance(op, Structured):
+        return
+    for region in instruction.regions:
+        yield from program_faults(region)
+        if region.arena is None:
+            yield InvalidIR(f"the activations of {region.name} have no addresses")
+    for buffer in (*instruction.outputs, *instruction.inputs):
+        if not buffer.layout.is_dense:
+            yield InvalidIR(f"{op.name} takes only what lies dense, which {buffer} does not")
+    wanted = workspace_of(op, instruction.regions, [buffer.type for buffer in instruction.inputs])
+    given = tuple(buffer.type for buffer in instruction.workspace)
+    if given != wanted:
+        listed = (" ".join(map(str, types)) or "nothing" for types in (wanted, given))
+        yield InvalidIR("the workspace of {} must be {}, but is {}".format(op.name, *listed))
+    elsewhere = {*instruction.outputs, *instruction.inputs}
+    yield from (InvalidIR(f"{b} is workspace, and something else") for b in instruction.workspace if b in elsewhere)
 
 
 def has_margins(buffer: Buffer, wanted: Margins) -> bool:

@@ -66,7 +66,7 @@ class Cpu(Backend):
 
         if wants_whole_blocks(op):
             return not layout.shape or layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
-        return True
+        return super().accepts(op, index, layout)
 
     def compile(self, program: Program) -> Executable:
         from glowpy_backends.cpu.compiler import KernelCompiler

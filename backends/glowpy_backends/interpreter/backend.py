@@ -6,7 +6,7 @@ that somebody else wrote, looks wrong in the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from glowpy_backends.base import Backend, Executable
 from glowpy_ir.errors import InvalidIR, UsageError
 from glowpy_ir.evaluate import apply
 from glowpy_ir.program import Activation, Buffer, Compute, Program, Storage, ZeroHalo
+from glowpy_ir.structured import Region
 from glowpy_ir.types import Array, Kind
 
 POISON = 0xCD
@@ -31,7 +32,7 @@ class Interpreter(Backend):
 
 
 class InterpretedProgram:
-    """A program and the instructions at which its activations are born and die."""
+    """A program and the instructions at which its activations are born and die; and its regions, likewise."""
 
     def __init__(self, program: Program) -> None:
         if program.arena is None:
@@ -43,9 +44,17 @@ class InterpretedProgram:
         for buffer, (first, last) in ranges.items():
             self.born.setdefault(first, []).append(buffer)
             self.dead.setdefault(last, []).append(buffer)
+        computes = (i for i in program.instructions if isinstance(i, Compute))
+        self.regions = {i: tuple(map(InterpretedProgram, i.regions)) for i in computes}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        memory = Memory(self.program, feeds)
+        arena = np.full(self.program.arena or 0, POISON, np.uint8)
+        results = self.call(arena, [feeds[buffer.name] for buffer in self.program.inputs])
+        return {buffer.name: array for buffer, array in zip(self.program.outputs, results, strict=True)}
+
+    def call(self, arena: Array, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs for inputs in the program's order; ``arena`` is at least as large as its own must be."""
+        memory = Memory(self.program, arena, inputs)
         for i, instruction in enumerate(self.program.instructions):
             for buffer in self.born.get(i, ()):
                 memory.poison(buffer)
@@ -53,10 +62,18 @@ class InterpretedProgram:
                 case ZeroHalo(buffer=storage):
                     memory.zero_halo(storage)
                 case Compute():
-                    memory.compute(instruction)
+                    memory.compute(instruction, self._regions(instruction, memory))
             for buffer in self.dead.get(i, ()):
                 memory.poison(buffer)
-        return {buffer.name: memory.array(buffer).copy() for buffer in self.program.outputs}
+        return [memory.array(buffer).copy() for buffer in self.program.outputs]
+
+    def _regions(self, instruction: Compute, memory: Memory) -> list[Region]:
+        programs = self.regions[instruction]
+        arenas = [memory.array(buffer) for buffer in instruction.workspace[:1]]
+        return [
+            Region(program.program.signature, lambda *arrays, p=program: p.call(*arenas, arrays))
+            for program in programs
+        ]
 
     def save(self, folder: Path) -> None:
         raise UsageError("the interpreter makes no code to save; compile with backend='cpu'")
@@ -68,15 +85,15 @@ class InterpretedProgram:
 class Memory:
     """The arena and the memory around it, seen as tensors."""
 
-    def __init__(self, program: Program, feeds: Mapping[str, Array]) -> None:
-        self.arena = np.full(program.arena or 0, POISON, np.uint8)
+    def __init__(self, program: Program, arena: Array, inputs: Sequence[Array]) -> None:
+        self.arena = arena
         self.owned: dict[Storage, Array] = {}
         for buffer in program.outputs:
             self.owned[buffer] = np.empty(buffer.extents, buffer.type.kind.dtype)
             if buffer.type.kind is not Kind.STRING:
-                self.owned[buffer].view(np.uint8)[...] = POISON
-        for source in program.inputs:
-            self.owned[source] = np.ascontiguousarray(feeds[source.name])
+                self.owned[buffer].reshape(-1).view(np.uint8)[...] = POISON
+        for source, array in zip(program.inputs, inputs, strict=True):
+            self.owned[source] = np.ascontiguousarray(array)
         for weight in program.weights:
             self.owned[weight] = np.ascontiguousarray(weight.data)
 
@@ -96,8 +113,8 @@ class Memory:
             return np.empty(layout.shape, raw.dtype)
         return as_strided(raw[layout.offset :], layout.shape, [s * raw.itemsize for s in layout.strides])
 
-    def compute(self, instruction: Compute) -> None:
-        results = apply(instruction.op, *(self.array(buffer) for buffer in instruction.inputs))
+    def compute(self, instruction: Compute, regions: Sequence[Region]) -> None:
+        results = apply(instruction.op, *(self.array(buffer) for buffer in instruction.inputs), regions=regions)
         for buffer, result in zip(instruction.outputs, results, strict=True):
             self.array(buffer)[...] = result
 

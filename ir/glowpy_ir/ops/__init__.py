@@ -11,6 +11,7 @@ from glowpy_ir.op import Op
 from glowpy_ir.ops import (
     activation,
     arrangement,
+    control,
     conv_transpose,
     convert,
     convolution,
@@ -55,6 +56,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     conv_transpose,
     pooling,
     resampling,
+    control,
     fused,
 )
 
