@@ -24,6 +24,7 @@ KINDS: Mapping[int, Kind] = {
     _P.FLOAT8E4M3FNUZ: Kind.F8E4M3FNUZ,
     _P.FLOAT8E5M2: Kind.F8E5M2,
     _P.FLOAT8E5M2FNUZ: Kind.F8E5M2FNUZ,
+    _P.FLOAT8E8M0: Kind.F8E8M0,
     _P.FLOAT4E2M1: Kind.F4E2M1,
     _P.INT64: Kind.I64,
     _P.INT32: Kind.I32,

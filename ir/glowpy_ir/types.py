@@ -29,6 +29,7 @@ class Kind(Enum):
     F8E4M3FNUZ = "f8e4m3fnuz"
     F8E5M2 = "f8e5m2"
     F8E5M2FNUZ = "f8e5m2fnuz"
+    F8E8M0 = "f8e8m0"
     F4E2M1 = "f4e2m1"
     I64 = "i64"
     I32 = "i32"
@@ -60,7 +61,7 @@ class Kind(Enum):
 
     @property
     def is_signed(self) -> bool:
-        return self.is_float or self.value[0] == "i"
+        return (self.is_float and self is not Kind.F8E8M0) or self.value[0] == "i"
 
     @property
     def nbytes(self) -> int:
@@ -85,6 +86,7 @@ _DTYPES: dict[Kind, np.dtype[Any]] = {
     Kind.F8E4M3FNUZ: np.dtype(ml_dtypes.float8_e4m3fnuz),
     Kind.F8E5M2: np.dtype(ml_dtypes.float8_e5m2),
     Kind.F8E5M2FNUZ: np.dtype(ml_dtypes.float8_e5m2fnuz),
+    Kind.F8E8M0: np.dtype(ml_dtypes.float8_e8m0fnu),
     Kind.F4E2M1: np.dtype(ml_dtypes.float4_e2m1fn),
     Kind.I64: np.dtype(np.int64),
     Kind.I32: np.dtype(np.int32),

@@ -34,6 +34,17 @@ def test_matrix_product(lhs: tuple[int, ...], rhs: tuple[int, ...], dtype: type[
     np.testing.assert_array_equal(result, np.matmul(a, b))
 
 
+@pytest.mark.parametrize("lhs", [np.uint8, np.int8, np.int16])
+@pytest.mark.parametrize("rhs", [np.uint8, np.int8, np.int16])
+def test_products_of_narrow_integers_are_summed_as_i32(lhs: type[np.generic], rhs: type[np.generic]) -> None:
+    random = np.random.default_rng(0)
+    info = [np.iinfo(dtype) for dtype in (lhs, rhs)]
+    a, b = (random.integers(i.min, i.max, (300, 300), i.dtype, endpoint=True) for i in info)
+    (result,) = apply(MatMul(), a, b)
+    assert infer(MatMul(), TensorType.of(a), TensorType.of(b)) == (TensorType.of(result),)
+    np.testing.assert_array_equal(result, a.astype(np.int32) @ b.astype(np.int32))
+
+
 def test_matrix_product_of_unknown_extents() -> None:
     n = symbol("n")
     (result,) = infer(MatMul(), TensorType(Kind.F32, (n, 7, 3)), TensorType(Kind.F32, (3, n)))

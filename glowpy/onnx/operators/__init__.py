@@ -18,11 +18,14 @@ from glowpy.onnx.operators import (
     movement,
     normalization,
     pooling,
+    quantization,
+    recurrent,
     reduction,
     resampling,
-    slicing,
-)
     selection,
+    slicing,
+    spectral,
+)
 
 STANDARD: tuple[ModuleType, ...] = (
     activation,
@@ -36,14 +39,17 @@ STANDARD: tuple[ModuleType, ...] = (
     movement,
     normalization,
     pooling,
+    quantization,
+    recurrent,
     reduction,
     resampling,
+    selection,
     slicing,
+    spectral,
 )
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
 CONTRIBUTED: tuple[ModuleType, ...] = ()
-    selection,
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
 

@@ -9,17 +9,21 @@ from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.conv_transpose import ConvTranspose
 from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.types import TensorType
 
 
 def load_conv(c: NodeContext) -> Value:
-    windows = read_windows(c, _kernel(c))
-    groups = c.attributes.int("group", 1)
-    conv = Conv(windows.strides, windows.before, windows.after, windows.dilations, groups)
-    return c.b.add(conv, *c.operands())
+    return c.b.add(read_conv(c, c.type(1)), *c.operands())
+
+
+def read_conv(c: NodeContext, weights: TensorType) -> Conv:
+    """The convolution of the first operand with ``weights`` that the attributes tell."""
+    windows = read_windows(c, _kernel(c, weights))
+    return Conv(windows.strides, windows.before, windows.after, windows.dilations, c.attributes.int("group", 1))
 
 
 def load_conv_transpose(c: NodeContext) -> Value:
-    kernel = _kernel(c)
+    kernel = _kernel(c, c.type(1))
     rank = len(kernel)
     strides, dilations = spatial_ints(c, "strides", rank, 1), spatial_ints(c, "dilations", rank, 1)
     extra = spatial_ints(c, "output_padding", rank, 0)
@@ -44,11 +48,11 @@ def load_conv_transpose(c: NodeContext) -> Value:
     return c.b.add(ConvTranspose(strides, before, after, dilations, groups, extra), *c.operands())
 
 
-def _kernel(c: NodeContext) -> tuple[int, ...]:
-    """The spatial extents of the weights, which are operand 1."""
-    if c.type(0).rank < 3 or c.type(0).rank != c.type(1).rank:
-        raise BadModel(f"[N, C, *spatial] and weights of the same rank are needed, not {c.type(0)} and {c.type(1)}")
-    kernel = c.type(1).with_shape(*c.type(1).shape[2:]).extents
+def _kernel(c: NodeContext, weights: TensorType) -> tuple[int, ...]:
+    """The spatial extents of the weights."""
+    if c.type(0).rank < 3 or c.type(0).rank != weights.rank:
+        raise BadModel(f"[N, C, *spatial] and weights of the same rank are needed, not {c.type(0)} and {weights}")
+    kernel = weights.with_shape(*weights.shape[2:]).extents
     given = c.attributes.ints("kernel_shape", kernel)
     if given != kernel:
         raise BadModel(f"kernel_shape {given} is not that of the weights, {kernel}")

@@ -52,6 +52,7 @@ from glowpy_ir.ops.logic import (
     ShiftRight,
     Xor,
 )
+from glowpy_ir.ops.quantization import CastToPower, Rounding
 from glowpy_ir.ops.reduction import cast
 from glowpy_ir.ops.remainder import Mod, Remainder
 from glowpy_ir.types import Kind
@@ -127,9 +128,11 @@ def load_cast_like(c: NodeContext) -> Value:
 
 def cast_to(c: NodeContext, to: Kind) -> Value:
     """The first operand as elements of another kind."""
-    c.attributes.string("round_mode", "up")  # Concerns float8e8m0 alone, which is no kind of ours.
+    rounding = c.attributes.choice("round_mode", Rounding, Rounding.UP)
     saturate = c.attributes.flag("saturate", True)
-    return c.input(0) if c.type(0).kind is to else c.b.add(Cast(to, saturate), c.input(0))
+    if c.type(0).kind is to:
+        return c.input(0)
+    return c.b.add(CastToPower(rounding, saturate) if to is Kind.F8E8M0 else Cast(to, saturate), c.input(0))
 
 
 def load_bit_cast(c: NodeContext) -> Value:

@@ -26,6 +26,7 @@ class Cast(Unary):
       To four-bit integers: by way of i8, of which the low bits are kept.
     - Integers to integers: the low bits are kept.
     - To booleans: whether the element is not zero.
+    - To f8e8m0, which are powers of two: not by this operator, but by CastToPower, which says how to round.
     - To and from strings: decimal notation; UsageError for a string that is no number, or none in range.
     """
 
@@ -34,6 +35,8 @@ class Cast(Unary):
     kinds = frozenset(Kind)
 
     def result_kind(self, kind: Kind) -> Kind:
+        if self.to is Kind.F8E8M0:
+            raise TypeMismatch("Cast does not make f8e8m0; CastToPower does")
         return self.to
 
     def evaluate(self, *operands: Array) -> Array:

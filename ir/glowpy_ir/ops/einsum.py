@@ -124,4 +124,5 @@ class _Term(Generic[T]):
         multiply: Primitive = MatMul() if inner else Mul()
         lhs, rhs = self.grouped(left, inner, apart=batch), other.grouped(inner, right, apart=batch)
         shape = (*self.extents((*batch, *left)), *other.extents(right))
-        return _Term(e, e.add(Reshape(shape), e.add(multiply, lhs, rhs)), (*batch, *left, *right))
+        made = cast(e, e.add(multiply, lhs, rhs), e.type_of(lhs).kind)
+        return _Term(e, e.add(Reshape(shape), made), (*batch, *left, *right))
