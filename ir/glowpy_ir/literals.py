@@ -16,12 +16,16 @@ from glowpy_ir.errors import SyntaxFault
 from glowpy_ir.op import Op
 from glowpy_ir.ops import ALL, ENUMS
 from glowpy_ir.ops.fused import Step
+from glowpy_ir.ops.recurrent import GruCell, LstmCell, RnnCell
 from glowpy_ir.types import Kind, Quantization, TensorType
 
 Vocabulary = Mapping[str, type]
 """The classes that text may name: operators, enums, and the dataclasses that attributes are made of."""
 
-CORE: Vocabulary = {**ALL, **ENUMS, **{c.__name__: c for c in (Kind, Quantization, Step, TensorType)}}
+PARTS = (GruCell, Kind, LstmCell, Quantization, RnnCell, Step, TensorType)
+"""What attributes are made of besides operators and enums."""
+
+CORE: Vocabulary = {**ALL, **ENUMS, **{c.__name__: c for c in PARTS}}
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)\b)|(?P<string>'(?:[^'\\]|\\.)*')"

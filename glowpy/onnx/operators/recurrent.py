@@ -1,0 +1,144 @@
+"""Recurrent networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from glowpy.onnx.context import Loader, NodeContext, Table
+from glowpy_ir.dims import Dim
+from glowpy_ir.errors import BadModel, Unsupported
+from glowpy_ir.graph import Value
+from glowpy_ir.op import Op
+from glowpy_ir.ops.activation import Elu, HardSigmoid, LeakyRelu, Relu, Softplus, Softsign, ThresholdedRelu
+from glowpy_ir.ops.elementwise import Splat
+from glowpy_ir.ops.functions import Sigmoid, Tanh
+from glowpy_ir.ops.recurrent import (
+    Affine,
+    Cell,
+    Direction,
+    GruCell,
+    LstmCell,
+    RecurrentLayer,
+    RnnCell,
+    ScaledTanh,
+)
+
+ACTIVATIONS: Mapping[str, type[Op]] = {
+    cls.__name__.lower(): cls
+    for cls in (
+        Affine,
+        Elu,
+        HardSigmoid,
+        LeakyRelu,
+        Relu,
+        ScaledTanh,
+        Sigmoid,
+        Softplus,
+        Softsign,
+        Tanh,
+        ThresholdedRelu,
+    )
+}
+"""The activation functions that a cell may have, by their names in ONNX, which do not tell large from small letters."""
+
+MakeCell = Callable[[NodeContext, float | None, Sequence[Op]], Cell]
+"""A cell with this clip and these activation functions."""
+
+
+def layer(usual: Sequence[type[Op]], make: MakeCell) -> Loader:
+    """A loader for a recurrent operator whose cells have these activation functions, unless the node names others."""
+
+    def load(c: NodeContext) -> tuple[Value, ...]:
+        op = RecurrentLayer(
+            cells_of(c, usual, make),
+            c.attributes.choice("direction", Direction, Direction.FORWARD),
+            c.attributes.flag("layout", False),
+            _is_ragged(c),
+        )
+        if c.opset < 7:
+            c.attributes.flag("output_sequence", False)  # whether the first result is wanted, which its name tells
+        return c.b.add_all(op, *operands_of(c, op))
+
+    return load
+
+
+def cells_of(c: NodeContext, usual: Sequence[type[Op]], make: MakeCell) -> tuple[Cell, ...]:
+    """The cell of each direction, from a node's attributes."""
+    count = len(c.attributes.choice("direction", Direction, Direction.FORWARD).reverses)
+    functions = _activations(c, [cls.__name__ for cls in usual] * count)
+    clip = c.attributes.float("clip", None)
+    if clip is not None and not clip > 0:
+        raise BadModel(f"attribute 'clip' is {clip}, but must be positive")
+    per_cell = len(usual)
+    return tuple(make(c, clip, functions[n * per_cell : (n + 1) * per_cell]) for n in range(count))
+
+
+def _activations(c: NodeContext, usual: list[str]) -> list[Op]:
+    """The activation functions; ``activation_alpha`` has one number for each that takes an alpha, as far as it goes."""
+    names = c.attributes.strings("activations", tuple(usual))
+    if len(names) != len(usual):
+        raise BadModel(f"{len(names)} activations are given where there must be {len(usual)}")
+    numbers: dict[str, Iterator[float]] = {
+        name: iter(c.attributes.floats(f"activation_{name}", ())) for name in ("alpha", "beta")
+    }
+    result = []
+    for name in names:
+        cls = ACTIVATIONS.get(name.lower())
+        if cls is None:
+            raise Unsupported(f"activation {name!r} is unknown; known: {', '.join(ACTIVATIONS)}")
+        op = cls()
+        given = {f.name: next(numbers[f.name], getattr(op, f.name)) for f in fields(op)}  # type: ignore[arg-type]
+        result.append(cls(**given))
+    return result
+
+
+def _is_ragged(c: NodeContext) -> bool:
+    """Whether sequences have lengths of their own."""
+    if c.optional(4) is None:
+        return False
+    time = 1 if c.attributes.flag("layout", False) else 0
+    if not c.is_known(4) or c.type(0).rank != 3:
+        return True
+    return any(length != c.type(0).shape[time] for length in c.known_ints(4))
+
+
+def operands_of(c: NodeContext, op: RecurrentLayer) -> list[Value]:
+    """The layer's operands: zeros for what is left out."""
+    cell, x, r = op.cells[0], c.type(0), c.type(2)
+    if x.rank != 3 or r.rank != 3:
+        raise BadModel(f"sequences and weights must have three dimensions, but are {x} and {r}")
+    directions, _, hidden = r.shape
+    if (stated := c.attributes.int("hidden_size", None)) not in (None, hidden) and isinstance(hidden, int):
+        raise BadModel(f"attribute 'hidden_size' is {stated}, but the weights are {r}")
+    batch = x.shape[0 if op.batch_first else 1]
+    state = (batch, directions, hidden) if op.batch_first else (directions, batch, hidden)
+
+    def given(index: int, shape: tuple[Dim, ...]) -> Value:
+        return c.optional(index) or c.b.add(Splat(0, x.kind, shape))
+
+    operands = [c.input(0), c.input(1), c.input(2), given(3, (directions, 2 * cell.gates * hidden))]
+    operands += [given(5 + number, state) for number in range(cell.states)]
+    if cell.peepholes:
+        operands.append(c.input(7))
+    return [*operands, c.input(4)] if op.ragged else operands
+
+
+def make_rnn(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
+    return RnnCell(clip, *functions)
+
+
+def make_gru(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
+    return GruCell(clip, *functions, reset_after=c.attributes.flag("linear_before_reset", False))
+
+
+def make_lstm(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
+    coupled = c.attributes.flag("input_forget", False)
+    return LstmCell(clip, *functions, coupled=coupled, has_peepholes=c.optional(7) is not None)
+
+
+LOADERS: Table = {
+    ("GRU", 1): layer((Sigmoid, Tanh), make_gru),
+    ("LSTM", 1): layer((Sigmoid, Tanh, Tanh), make_lstm),
+    ("RNN", 1): layer((Tanh,), make_rnn),
+}

@@ -1,0 +1,390 @@
+"""Recurrent networks: cells that carry a state from one step of a sequence to the next.
+
+T is the number of steps, N that of sequences, H that of hidden units, G that of a cell's gates, D that of directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import numpy as np
+
+from glowpy_ir.dims import Dim, is_static
+from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.evaluate import OnArrays
+from glowpy_ir.op import Composite, Emitter, Op, Primitive, T
+from glowpy_ir.ops.activation import Clip
+from glowpy_ir.ops.elementwise import Add, Mul, Splat, Sub, require_kind, scalar
+from glowpy_ir.ops.functions import Sigmoid, Tanh
+from glowpy_ir.ops.linear import MatMul
+from glowpy_ir.ops.movement import Concat, Reshape, Transpose, full_slice
+from glowpy_ir.ops.reduction import cast, wide
+from glowpy_ir.types import Array, Kind, TensorType
+
+SIGMOID, TANH = Sigmoid(), Tanh()
+
+
+@dataclass(frozen=True)
+class Affine(Composite):
+    """``alpha * input + beta``"""
+
+    alpha: float = 1.0
+    beta: float = 0.0
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        return e.add(Add(), e.add(Mul(), scalar(e, self.alpha, input), input), scalar(e, self.beta, input))
+
+
+@dataclass(frozen=True)
+class ScaledTanh(Composite):
+    """``alpha * tanh(beta * input)``"""
+
+    alpha: float = 1.0
+    beta: float = 1.0
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        bent = e.add(Tanh(), e.add(Mul(), scalar(e, self.beta, input), input))
+        return e.add(Mul(), scalar(e, self.alpha, input), bent)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One step of a recurrent network, for each hidden unit by itself: element-wise operators on its gates.
+
+    A step has one or more *stages*. In each, one value of all units (in the first stage the hidden state) is
+    multiplied by the weights of that stage's gates; what the units make of the products is what the next stage, or
+    the next step, begins with. The sum of a gate is kept within ``clip`` of zero before its activation function.
+    """
+
+    clip: float | None = None
+
+    gates: ClassVar[int]
+    """How many vectors of H numbers a step takes from the outside."""
+    states: ClassVar[int]
+    """How many vectors of H numbers a step leaves to the next: first the hidden state."""
+
+    @property
+    def stages(self) -> tuple[tuple[int, ...], ...]:
+        """The numbers of the gates that each stage computes."""
+        return (tuple(range(self.gates)),)
+
+    @property
+    def own_biases(self) -> int:
+        """How many gates, the last ones, take a bias of their product apart from what comes from outside."""
+        return 0
+
+    @property
+    def peepholes(self) -> int:
+        """How many vectors of weights on the units' own state there are."""
+        return 0
+
+    @property
+    def parameters(self) -> int:
+        """How many vectors of constants units have: biases and peepholes."""
+        return self.own_biases + self.peepholes
+
+    def advance(
+        self,
+        e: Emitter[T],
+        stage: int,
+        outside: Sequence[T],
+        products: Sequence[T],
+        values: Sequence[T],
+        parameters: Sequence[T],
+    ) -> tuple[T, ...]:
+        """The values after a stage, of those before it; the first of them is what is multiplied next.
+
+        Before the first stage, and after the last, they are the states. Before the last they end with the states
+        that the step began with. ``outside`` and ``products`` have one entry for each gate of the stage.
+        """
+        raise NotImplementedError
+
+    def _activate(self, e: Emitter[T], function: Op, total: T) -> T:
+        return e.add(function, total if self.clip is None else e.add(Clip(-self.clip, self.clip), total))
+
+
+@dataclass(frozen=True)
+class RnnCell(Cell):
+    """``h = f(x + h R)`` (ONNX RNN; Elman, "Finding structure in time", 1990)"""
+
+    f: Op = TANH
+
+    gates = 1
+    states = 1
+
+    def advance(
+        self,
+        e: Emitter[T],
+        stage: int,
+        outside: Sequence[T],
+        products: Sequence[T],
+        values: Sequence[T],
+        parameters: Sequence[T],
+    ) -> tuple[T, ...]:
+        return (self._activate(e, self.f, e.add(Add(), outside[0], products[0])),)
+
+
+@dataclass(frozen=True)
+class GruCell(Cell):
+    """Gates z (update), r (reset) and n (new): ``h = (1 - z) n + z h`` (ONNX GRU; Cho et al., arXiv 1406.1078)
+
+    ``z`` and ``r`` are ``f(x + h R)``, and ``n = g(x + (r h) R)``; if ``reset_after``, ``n = g(x + r (h R + b))`` with
+    a bias of its own.
+    """
+
+    f: Op = SIGMOID
+    g: Op = TANH
+    reset_after: bool = False
+
+    gates = 3
+    states = 1
+
+    @property
+    def stages(self) -> tuple[tuple[int, ...], ...]:
+        return ((0, 1, 2),) if self.reset_after else ((0, 1), (2,))
+
+    @property
+    def own_biases(self) -> int:
+        return int(self.reset_after)
+
+    def advance(
+        self,
+        e: Emitter[T],
+        stage: int,
+        outside: Sequence[T],
+        products: Sequence[T],
+        values: Sequence[T],
+        parameters: Sequence[T],
+    ) -> tuple[T, ...]:
+        if stage == 0:
+            z, r = (self._activate(e, self.f, e.add(Add(), x, p)) for x, p in zip(outside[:2], products, strict=False))
+            (hidden,) = values
+            if not self.reset_after:
+                return e.add(Mul(), r, hidden), z, hidden
+            inner = e.add(Mul(), r, e.add(Add(), products[2], parameters[0]))
+        else:
+            _, z, hidden = values
+            inner = products[0]
+        n = self._activate(e, self.g, e.add(Add(), outside[-1], inner))
+        rest = e.add(Sub(), scalar(e, 1, z), z)
+        return (e.add(Add(), e.add(Mul(), rest, n), e.add(Mul(), z, hidden)),)
+
+
+@dataclass(frozen=True)
+class LstmCell(Cell):
+    """Gates i (input), o (output), f (forget) and n (new): ``c = f c + i n``, ``h = o h(c)``
+
+    The first three are ``f(x + h R)``, the last is ``g(x + h R)``. With peepholes, i and f also see the old c times a
+    weight, o the new one. If ``coupled``, the forget gate is ``1 - i`` (ONNX LSTM; Hochreiter and Schmidhuber, "Long
+    short-term memory", 1997; Gers and Schmidhuber, "Recurrent nets that time and count", 2000).
+    """
+
+    f: Op = SIGMOID
+    g: Op = TANH
+    h: Op = TANH
+    coupled: bool = False
+    has_peepholes: bool = False
+
+    gates = 4
+    states = 2
+
+    @property
+    def peepholes(self) -> int:
+        return 3 if self.has_peepholes else 0
+
+    def advance(
+        self,
+        e: Emitter[T],
+        stage: int,
+        outside: Sequence[T],
+        products: Sequence[T],
+        values: Sequence[T],
+        parameters: Sequence[T],
+    ) -> tuple[T, ...]:
+        sums = [e.add(Add(), x, p) for x, p in zip(outside, products, strict=True)]
+        _, memory = values
+
+        def gate(number: int, seen: T) -> T:
+            total = sums[number]
+            if parameters:
+                total = e.add(Add(), total, e.add(Mul(), parameters[number], seen))
+            return self._activate(e, self.f, total)
+
+        i = gate(0, memory)
+        f = e.add(Sub(), scalar(e, 1, i), i) if self.coupled else gate(2, memory)
+        n = self._activate(e, self.g, sums[3])
+        memory = e.add(Add(), e.add(Mul(), f, memory), e.add(Mul(), i, n))
+        return e.add(Mul(), gate(1, memory), e.add(self.h, memory)), memory
+
+
+@dataclass(frozen=True)
+class Recurrence(Primitive):
+    """A cell at work on sequences, from the first step to the last, or from the last to the first if ``reverse``.
+
+    ``input [T, N, G * H]`` is what the gates receive from outside, ``weights [H, G * H]`` what a hidden state is
+    multiplied by. There follow the initial states ``[N, H]``; if the cell has parameters, these ``[P, H]``; and if
+    sequences are ``ragged``, their lengths ``[N]`` as i32. Results: the hidden states ``[T, N, H]``, zero behind the
+    end of a sequence, and each final state ``[N, H]``; of a sequence of length 0 that is the initial one.
+    """
+
+    cell: Cell
+    reverse: bool = False
+    ragged: bool = False
+
+    def infer(self, input: TensorType, weights: TensorType, *rest: TensorType) -> tuple[TensorType, ...]:
+        if input.rank != 3 or weights.rank != 2:
+            raise TypeMismatch(f"{self.name} takes sequences and a matrix, not {input} and {weights}")
+        steps, batch, _ = input.shape
+        hidden, columns = weights.shape
+        require_kind(self.name, input.kind, frozenset({Kind.F32, Kind.F64}))
+        cell = self.cell
+        self._require(input, input.kind, steps, batch, columns)
+        self._require(weights, input.kind, hidden, cell.gates * hidden)
+        if len(rest) != cell.states + (cell.parameters > 0) + self.ragged:
+            raise TypeMismatch(f"{self.name} of {cell} does not take {len(rest)} operands besides input and weights")
+        for state in rest[: cell.states]:
+            self._require(state, input.kind, batch, hidden)
+        if cell.parameters:
+            self._require(rest[cell.states], input.kind, cell.parameters, hidden)
+        if self.ragged:
+            self._require(rest[-1], Kind.I32, batch)
+        return input.with_shape(steps, batch, hidden), *(input.with_shape(batch, hidden) for _ in range(cell.states))
+
+    def _require(self, found: TensorType, kind: Kind, *shape: Dim) -> None:
+        wanted = TensorType(kind, shape)
+        known = is_static((*found.shape, *shape))
+        if found.kind is not kind or found.rank != len(shape) or (known and found.shape != shape):
+            raise TypeMismatch(f"{self.name} of {self.cell.gates} gates needs {wanted} where it is given {found}")
+
+    def evaluate(self, input: Array, weights: Array, *rest: Array) -> tuple[Array, ...]:
+        cell, hidden = self.cell, weights.shape[0]
+        states: Sequence[Array] = rest[: cell.states]
+        parameters = tuple(rest[cell.states]) if cell.parameters else ()
+        result = np.zeros((*input.shape[:2], hidden), input.dtype)
+        order = range(len(input))
+        for t in reversed(order) if self.reverse else order:
+            values = states
+            for stage, gates in enumerate(cell.stages):
+                columns = [slice(gate * hidden, (gate + 1) * hidden) for gate in gates]
+                outside = [input[t][:, column] for column in columns]
+                products = [np.matmul(values[0], weights[:, column]) for column in columns]
+                values = cell.advance(OnArrays(), stage, outside, products, values, parameters)
+            result[t] = values[0]
+            if self.ragged:
+                is_inside = (t < rest[-1])[:, np.newaxis]
+                result[t] = np.where(is_inside, values[0], 0)
+                values = tuple(np.where(is_inside, new, old) for new, old in zip(values, states, strict=True))
+            states = values
+        return result, *states
+
+
+class Direction(Enum):
+    """Which way a layer passes over its sequences."""
+
+    FORWARD = "forward"
+    REVERSE = "reverse"
+    BIDIRECTIONAL = "bidirectional"
+
+    @property
+    def reverses(self) -> tuple[bool, ...]:
+        """For each pass over the sequences, whether it begins at their ends."""
+        return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[self.value]
+
+
+@dataclass(frozen=True)
+class RecurrentLayer(Composite):
+    """Recurrences over the same sequences, one with a cell of its own for each direction (ONNX RNN, GRU and LSTM)
+
+    Operands: ``input [T, N, I]``, ``weights [D, G * H, I]``, ``recurrent [D, G * H, H]``, ``bias [D, 2 * G * H]`` (of
+    both products); the initial states ``[D, N, H]``; peepholes ``[D, 3 * H]`` if the cells have them; and the lengths
+    of the sequences ``[N]`` if these are ``ragged``. Results: ``[T, D, N, H]`` and the final states ``[D, N, H]``. If
+    ``batch_first``, N is the first dimension of the input, of the states and of the results. Half-precision floats
+    are computed in f32.
+    """
+
+    cells: tuple[Cell, ...]
+    direction: Direction = Direction.FORWARD
+    batch_first: bool = False
+    ragged: bool = False
+
+    def expand(self, e: Emitter[T], input: T, weights: T, recurrent: T, bias: T, *rest: T) -> tuple[T, ...]:
+        kind = e.type_of(input).kind
+        cell = self.cells[0]
+        self._check([e.type_of(operand) for operand in (input, weights, recurrent, bias, *rest)])
+        lengths = rest[-1:] if self.ragged else ()
+        states = rest[: cell.states]
+        if self.batch_first:
+            input = e.add(Transpose((1, 0, 2)), input)
+            states = tuple(e.add(Transpose((1, 0, 2)), state) for state in states)
+        input = wide(e, input)
+        passes = []
+        for number, (one, reverse) in enumerate(zip(self.cells, self.direction.reverses, strict=True)):
+            w, r, b, *initial = (_part(e, wide(e, x), number) for x in (weights, recurrent, bias, *states))
+            outer, parameters = _split_bias(e, one, b)
+            if one.peepholes:
+                hidden = e.type_of(r).shape[1]
+                seen = _part(e, wide(e, rest[cell.states]), number)
+                parameters = [*parameters, e.add(Reshape((one.peepholes, hidden)), seen)]
+            if len(parameters) > 1:
+                parameters = [e.add(Concat(0), *parameters)]
+            outside = e.add(Add(), e.add(MatMul(), input, e.add(Transpose((1, 0)), w)), outer)
+            op = Recurrence(one, reverse, self.ragged)
+            passes.append(e.add_all(op, outside, e.add(Transpose((1, 0)), r), *initial, *parameters, *lengths))
+        sequences, *ends = zip(*passes, strict=True)
+        sequence, finals = _stack(e, sequences, 1), [_stack(e, parts, 0) for parts in ends]
+        if self.batch_first:
+            sequence = e.add(Transpose((2, 0, 1, 3)), sequence)
+            finals = [e.add(Transpose((1, 0, 2)), final) for final in finals]
+        return tuple(cast(e, result, kind) for result in (sequence, *finals))
+
+    def _check(self, operands: Sequence[TensorType]) -> None:
+        """Raise TypeMismatch unless the operands have the right numbers of dimensions, and one pass for each cell."""
+        cell = self.cells[0]
+        _, weights, recurrent, bias, *rest = operands
+        count = len(self.direction.reverses)
+        if len(self.cells) != count or len({type(one) for one in self.cells}) > 1:
+            raise TypeMismatch(f"a {self.direction.value} layer has {count} cells of one type, not {self.cells}")
+        if len(rest) != cell.states + (cell.peepholes > 0) + self.ragged:
+            raise TypeMismatch(f"{self.name} of {cell} does not take {len(rest)} operands besides its weights")
+        ranks = (3, 3, 3, 2, *(3,) * cell.states, *(2,) * (cell.peepholes > 0), *(1,) * self.ragged)
+        for operand, rank in zip(operands, ranks, strict=True):
+            if operand.rank != rank:
+                raise TypeMismatch(f"{self.name} takes an operand of {rank} dimensions where it is given {operand}")
+        for operand in (weights, recurrent, bias):
+            if isinstance(operand.shape[0], int) and operand.shape[0] != count:
+                raise TypeMismatch(f"a {self.direction.value} layer has weights for {count} directions, not {operand}")
+        width = 2 * cell.gates * recurrent.shape[2]
+        if bias.shape[1] != width and is_static((bias.shape[1], width)):
+            raise TypeMismatch(f"{cell.gates} gates of {recurrent.shape[2]} units have {width} biases, not {bias}")
+
+
+def _part(e: Emitter[T], operand: T, direction: int) -> T:
+    """What of ``operand`` belongs to one direction."""
+    shape = e.type_of(operand).shape
+    return e.add(Reshape(shape[1:]), e.add(full_slice(shape, 0, direction, 1), operand))
+
+
+def _split_bias(e: Emitter[T], cell: Cell, bias: T) -> tuple[T, list[T]]:
+    """What of the biases ``[2 * G * H]`` can be added outside, and what is a parameter of the cell ``[1, H]``."""
+    shape = e.type_of(bias).shape
+    half = shape[0] // 2
+    hidden = half // cell.gates
+    split = half - cell.own_biases * hidden
+    input = e.add(full_slice(shape, 0, 0, half), bias)
+    outer = e.add(full_slice(shape, 0, half, split), bias)
+    if not cell.own_biases:
+        return e.add(Add(), input, outer), []
+    nothing = e.add(Splat(0, e.type_of(bias).kind, (half - split,)))
+    own = e.add(full_slice(shape, 0, half + split, half - split), bias)
+    outer = e.add(Add(), input, e.add(Concat(0), outer, nothing))
+    return outer, [e.add(Reshape((cell.own_biases, hidden)), own)]
+
+
+def _stack(e: Emitter[T], parts: Sequence[T], axis: int) -> T:
+    """The parts along a new dimension."""
+    shape = e.type_of(parts[0]).shape
+    apart = [e.add(Reshape((*shape[:axis], 1, *shape[axis:])), part) for part in parts]
+    return e.add(Concat(axis), *apart) if len(apart) > 1 else apart[0]
