@@ -161,6 +161,16 @@ class Builder:
             return Ssa("", VOID)
         return self.value(text, result)
 
+    def call_pointer(self, function: Ssa, arguments: Sequence[Ssa]) -> None:
+        """A call of the function without a result that the pointer ``function`` points to."""
+        self.emit(f"call void {function.name}({', '.join(a.typed for a in arguments)})")
+
+    def constants(self, name: str, fields: Sequence[Type], rows: Sequence[str]) -> None:
+        """A table ``@name`` that nobody changes: its rows are typed constants with commas, one for each field."""
+        row = f"{{ {', '.join(map(str, fields))} }}"
+        data = ", ".join(f"{row} {{ {text} }}" for text in rows)
+        self._declarations[name] = f"@{name} = internal constant [{len(rows)} x {row}] [{data}]"
+
     def intrinsic(self, name: str, *arguments: Ssa, flags: str = "") -> Ssa:
         """``llvm.<name>`` overloaded on the type of its first argument, which is also the result's."""
         type = arguments[0].type
@@ -172,10 +182,14 @@ class Builder:
     # Functions and control flow
 
     @contextmanager
-    def function(self, name: str, parameters: Sequence[Type]) -> Iterator[list[Ssa]]:
-        """A function without a result around the instructions of the ``with`` block, which gets the parameters."""
+    def function(self, name: str, parameters: Sequence[Type], internal: bool = False) -> Iterator[list[Ssa]]:
+        """A function without a result around the instructions of the ``with`` block, which gets the parameters.
+
+        Other objects can call it unless it is ``internal``.
+        """
         arguments = [Ssa(f"%a{i}", type) for i, type in enumerate(parameters)]
-        self._lines.append(f"define void @{name}({', '.join(a.typed for a in arguments)}) #0 {{")
+        head = "define internal" if internal else "define"
+        self._lines.append(f"{head} void @{name}({', '.join(a.typed for a in arguments)}) #0 {{")
         self._open("entry")
         yield arguments
         self.emit("ret void")

@@ -1,7 +1,8 @@
 """The native entry of a program: one function that calls the kernels in order, on every thread.
 
-``void net(ptr context, i64 thread, i64 threads)``: the context is a table of pointers, see ``Slot``. Each thread does
-its share of an instruction's units, and all wait for each other before the next instruction.
+``void net(ptr context, i64 thread, i64 threads)``: the context is a table of pointers, see ``Slot``. The instructions
+are a table too, of constants, which a loop goes through. Each thread does its share of an instruction's units, and all
+wait for each other before the next instruction.
 """
 
 from __future__ import annotations
@@ -69,17 +70,11 @@ def emit_net(
     scratch_bytes = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
     scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
     b.declare(BARRIER, VOID, [PTR, I64])
+    table = _Table(b, program, kernels)
     with b.function("net", [PTR, I64, I64]) as (context, thread, threads):
         before = _flush(b) if flush_denormals else None
-        bases = _Bases(b, context, program)
-        scratch = b.gep(bases.slot(Slot.SCRATCH), b.mul(thread, scratch_bytes), I8)
-        barrier = bases.slot(Slot.BARRIER)
-        for instruction in program.instructions:
-            kernel = kernels[instruction]
-            pointers = [bases.address(buffer) for buffer in operand_buffers(instruction)]
-            b.declare(kernel.symbol, VOID, [PTR] * (len(pointers) + 1) + [I64, I64])
-            b.call(kernel.symbol, [*pointers, scratch, *_share(b, kernel.units, thread, threads)])
-            b.call(BARRIER, [barrier, threads])
+        own = b.mul(thread, scratch_bytes)
+        table.run(context, b.gep(_slot(b, context, Slot.SCRATCH), own, I8), thread, threads)
         if before is not None:
             b.declare(RESTORE_DENORMALS, VOID, [I32])
             b.call(RESTORE_DENORMALS, [before])
@@ -99,26 +94,17 @@ def attach_scratch(program: Program, kernels: Mapping[Instruction, Kernel]) -> N
             instruction.scratch = scratch
 
 
-def _flush(b: Builder) -> Ssa:
-    """Let this thread compute zeros instead of denormals; how it was before."""
-    b.declare(FLUSH_DENORMALS, I32, [])
-    return b.call(FLUSH_DENORMALS, [], I32)
-
-
-def _share(b: Builder, units: int, thread: Ssa, threads: Ssa) -> tuple[Ssa, Ssa]:
-    """The first unit of a thread, and the one after its last."""
-    bounds: list[Index] = [b.div(b.mul(units, t), threads) for t in (thread, b.add(thread, 1))]
-    return index(bounds[0]), index(bounds[1])
-
-
 @dataclass
-class _Bases:
-    """Pointers to where buffers lie; those of the context are loaded once."""
+class _Table:
+    """A program's instructions as constants; LLVM would take minutes for the calls of thousands, written out.
+
+    A *step* is an adapter, a kernel, its number of units, and the number of its first place; a *place* is where an
+    operand lies, a slot of the context and bytes from there. The adapter is what calls a kernel of so many operands.
+    """
 
     b: Builder
-    context: Ssa
     program: Program
-    loaded: dict[int, Ssa] = field(default_factory=dict)
+    kernels: Mapping[Instruction, Kernel]
     slots: dict[Storage, int] = field(init=False)
     weights: dict[Storage, int] = field(init=False)
 
@@ -126,20 +112,70 @@ class _Bases:
         caller = (*self.program.inputs, *self.program.outputs)
         self.slots = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
         self.weights = weight_offsets(self.program)[0]
+        steps: list[str] = []
+        places: list[str] = []
+        arities = set()
+        for instruction in self.program.instructions:
+            kernel = self.kernels[instruction]
+            buffers = operand_buffers(instruction)
+            arities.add(arity := len(buffers))
+            self.b.declare(kernel.symbol, VOID, [PTR] * (arity + 1) + [I64, I64])
+            steps.append(f"ptr @call{arity}, ptr @{kernel.symbol}, i64 {kernel.units}, i64 {len(places)}")
+            places.extend(f"i64 {slot}, i64 {offset}" for slot, offset in map(self._place, buffers))
+        for arity in sorted(arities):
+            self._define_adapter(arity)
+        self.b.constants("steps", (PTR, PTR, I64, I64), steps)
+        self.b.constants("places", (I64, I64), places)
 
-    def slot(self, number: int) -> Ssa:
-        if number not in self.loaded:
-            self.loaded[number] = self.b.load(self.b.gep(self.context, number, PTR), PTR)
-        return self.loaded[number]
+    def run(self, context: Ssa, scratch: Ssa, thread: Ssa, threads: Ssa) -> None:
+        """One thread's share of all steps."""
+        b = self.b
+        barrier = _slot(b, context, Slot.BARRIER)
 
-    def address(self, buffer: Buffer) -> Ssa:
-        """The first logical element."""
+        def run_step(number: Index, _: list[Ssa]) -> None:
+            step = b.gep(Ssa("@steps", PTR), b.mul(number, 4), I64)
+            adapter, kernel, units, first = (b.load(b.gep(step, i, I64), t) for i, t in enumerate((PTR, PTR, I64, I64)))
+            places = b.gep(Ssa("@places", PTR), b.mul(first, 2), I64)
+            b.call_pointer(adapter, [kernel, places, context, scratch, *_share(b, units, thread, threads)])
+            b.call(BARRIER, [barrier, threads])
+
+        b.loop(0, len(self.program.instructions), 1, run_step)
+
+    def _define_adapter(self, arity: int) -> None:
+        b = self.b
+        with b.function(f"call{arity}", [PTR, PTR, PTR, PTR, I64, I64], internal=True) as parameters:
+            kernel, places, context, scratch, begin, end = parameters
+            pointers = []
+            for i in range(arity):
+                slot, offset = (b.load(b.gep(places, 2 * i + j, I64), I64) for j in (0, 1))
+                pointers.append(b.gep(_slot(b, context, slot), offset, I8))
+            b.call_pointer(kernel, [*pointers, scratch, begin, end])
+
+    def _place(self, buffer: Buffer) -> tuple[int, int]:
+        """The slot and the bytes from there to the first logical element."""
         storage = buffer.storage
         offset = buffer.layout.offset * buffer.type.kind.nbytes
         match storage:
             case Activation(offset=int(start)):
-                return self.b.gep(self.slot(Slot.ARENA), start + offset, I8)
+                return Slot.ARENA, start + offset
             case Weight():
-                return self.b.gep(self.slot(Slot.WEIGHTS), self.weights[storage] + offset, I8)
+                return Slot.WEIGHTS, self.weights[storage] + offset
             case _:
-                return self.b.gep(self.slot(self.slots[storage]), offset, I8)
+                return self.slots[storage], offset
+
+
+def _slot(b: Builder, context: Ssa, number: Index) -> Ssa:
+    """A pointer of the context."""
+    return b.load(b.gep(context, number, PTR), PTR)
+
+
+def _flush(b: Builder) -> Ssa:
+    """Let this thread compute zeros instead of denormals; how it was before."""
+    b.declare(FLUSH_DENORMALS, I32, [])
+    return b.call(FLUSH_DENORMALS, [], I32)
+
+
+def _share(b: Builder, units: Ssa, thread: Ssa, threads: Ssa) -> tuple[Ssa, Ssa]:
+    """The first unit of a thread, and the one after its last."""
+    bounds: list[Index] = [b.div(b.mul(units, t), threads) for t in (thread, b.add(thread, 1))]
+    return index(bounds[0]), index(bounds[1])
