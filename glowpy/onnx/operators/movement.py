@@ -20,18 +20,11 @@ def load_identity(c: NodeContext) -> Value:
 def load_dropout_7(c: NodeContext) -> tuple[Value, ...]:
     """Drops nothing: training is not supported."""
     c.attributes.float("ratio", 0.5)
-    return _without_dropping(c)
+    return without_dropping(c)
 
 
-def load_dropout_12(c: NodeContext) -> tuple[Value, ...]:
-    """Drops nothing; training with a ratio other than 0 is not supported."""
-    c.attributes.int("seed", 0)
-    if c.optional(2) is not None and c.known(2).any() and (c.optional(1) is None or c.known(1).any()):
-        raise Unsupported("Dropout in training mode is not supported; export the model for inference")
-    return _without_dropping(c)
-
-
-def _without_dropping(c: NodeContext) -> tuple[Value, ...]:
+def without_dropping(c: NodeContext) -> tuple[Value, ...]:
+    """The first operand as it is, and a mask of what was kept: all."""
     if not c.wants(1):
         return (c.input(0),)
     return c.input(0), c.b.add(Splat(True, Kind.BOOL, c.type(0).shape))
@@ -187,7 +180,6 @@ def _block(c: NodeContext) -> int:
 LOADERS: Table = {
     ("Identity", 1): load_identity,
     ("Dropout", 7): load_dropout_7,
-    ("Dropout", 12): load_dropout_12,
     ("Reshape", 5): load_reshape,
     ("Flatten", 1): load_flatten,
     ("Squeeze", 1): load_squeeze_1,
