@@ -10,7 +10,7 @@ from typing import Self
 from onnx import GraphProto, TensorShapeProto, ValueInfoProto
 
 from glowpy.onnx.weights import kind_of_code
-from glowpy_ir.dims import Dim, symbol
+from glowpy_ir.dims import Dim, Expr, symbol
 from glowpy_ir.errors import BadModel, Unsupported, UsageError
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -22,8 +22,8 @@ Shape = tuple[int | str, ...]
 class Bindings:
     """What the caller gave: values of named dimensions, whole shapes, and values of whole inputs."""
 
-    dims: Mapping[str, int]
-    shapes: Mapping[str, tuple[int, ...]]
+    dims: Mapping[str, Dim]
+    shapes: Mapping[str, tuple[Dim, ...]]
     values: Mapping[str, Array]
 
     @classmethod
@@ -31,7 +31,7 @@ class Bindings:
         cls,
         graph: GraphProto,
         dims: Mapping[str, int],
-        shapes: Mapping[str, Sequence[int]],
+        shapes: Mapping[str, Sequence[Dim]],
         values: Mapping[str, Array],
     ) -> Self:
         """The bindings for a model; UsageError if they name what it does not have, or contradict it."""
@@ -41,7 +41,7 @@ class Bindings:
         declared = {name: shape for name, value in inputs.items() if (shape := declared_shape(value)) is not None}
         names = dict.fromkeys(d for shape in declared.values() for d in shape if isinstance(d, str))
         _check_names("dimension", dims, list(names))
-        bound = {name: _extent(f"dimension '{name}'", value) for name, value in dims.items()}
+        bound: dict[str, Dim] = {name: _extent(f"dimension '{name}'", value) for name, value in dims.items()}
         for name, given in shapes.items():
             extents = tuple(_extent(f"shape of '{name}'", extent) for extent in given)
             for extent, dim in zip(extents, _fitting(name, extents, declared.get(name)), strict=True):
@@ -127,19 +127,21 @@ def _check_names(what: str, given: Mapping[str, object], known: Sequence[str]) -
             raise UsageError(f"the model has no {what} {name!r}; it has {have}")
 
 
-def _extent(what: str, value: object) -> int:
+def _extent(what: str, value: object) -> Dim:
+    if isinstance(value, Expr):
+        return value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
         raise UsageError(f"{what}: {value!r} is no extent")
     return value
 
 
-def _fitting(name: str, given: tuple[int, ...], declared: Shape | None) -> Shape:
-    shape = given if declared is None else declared
+def _fitting(name: str, given: tuple[Dim, ...], declared: Shape | None) -> Sequence[Dim | str]:
+    shape: Sequence[Dim | str] = given if declared is None else declared
     fixed_differ = any(isinstance(d, int) and d != g for d, g in zip(shape, given, strict=False))
     if len(shape) != len(given) or fixed_differ:
         raise UsageError(f"input '{name}' has the shape {_text(shape)}; {_text(given)} is given")
     return shape
 
 
-def _text(shape: Shape) -> str:
+def _text(shape: Sequence[Dim | str]) -> str:
     return f"[{','.join(map(str, shape))}]"

@@ -12,6 +12,7 @@ from glowpy.onnx.functions import Functions, domain_of
 from glowpy.onnx.inputs import Bindings
 from glowpy.onnx.parts import Parts
 from glowpy.onnx.signatures import NEWEST_OPSET, OLDEST_OPSET
+from glowpy_ir.dims import Dim
 from glowpy_ir.errors import BadModel, Findings, GlowError, Origin, Unsupported
 from glowpy_ir.graph import Graph
 from glowpy_ir.types import Array
@@ -20,14 +21,15 @@ from glowpy_ir.types import Array
 def import_model(
     source: str | os.PathLike[str] | bytes | ModelProto | ModelFile,
     dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
     values: Mapping[str, Array] | None = None,
 ) -> Graph:
     """The graph of an ONNX model.
 
     ``source`` is a path, the bytes of a file, a loaded model, or a file that is open already. ``dims`` gives values to
     named dimensions, ``shapes`` to all dimensions of an input; a dimension without a name is called after its input
-    and axis (``x_0``). ``values`` fixes inputs to what is known of them now: they are no inputs of the graph.
+    and axis (``x_0``). Shapes may hold expressions in symbols, which stay open. ``values`` fixes inputs to what is
+    known of them now: they are no inputs of the graph.
 
     Raises BadModel if the file is no model, UsageError if what the caller gave does not fit it, and Findings with all
     that is wrong or unsupported otherwise.
@@ -38,7 +40,7 @@ def import_model(
 def parts_of(
     source: str | os.PathLike[str] | bytes | ModelProto | ModelFile,
     dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
     values: Mapping[str, Array] | None = None,
 ) -> Parts:
     """The same, for a model that may have to be run in parts."""
