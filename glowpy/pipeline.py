@@ -12,6 +12,7 @@ from glowpy.passes.fold import fold_constants
 from glowpy.passes.fuse import Fuse, Fuses
 from glowpy.passes.lower import Keeps, Lower
 from glowpy.passes.recognition import recognise
+from glowpy.passes.regions import simplify_regions
 from glowpy.passes.share import share_common_values
 from glowpy.passes.simplify import simplify
 from glowpy.passes.transposes import turn_regions
@@ -41,6 +42,7 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
     """The passes in their order; each has a name of its own."""
     return (
         Pass("dead", remove_dead_nodes),
+        Pass("regions", simplify_regions),
         Pass("simplify", simplify),
         Pass("share", share_common_values),
         Pass("recognise", recognise),
@@ -48,6 +50,7 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
         Pass("late simplify", simplify),
         Pass("transposes", turn_regions),
         Pass("late share", share_common_values),
+        Pass("late regions", simplify_regions),
         Pass("last simplify", simplify),
         *backend_passes,
         Pass("fold", fold_constants),
@@ -59,6 +62,10 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
 
 ORDER = (
     ("dead", "simplify", "what a dead node takes too seems to be used twice, which forbids most rules"),
+    ("dead", "regions", "what a region computes in vain seems to need captures"),
+    ("regions", "simplify", "a region knows its constants only when they are in it"),
+    ("late simplify", "late regions", "a condition, or what is captured, may have become constant"),
+    ("late regions", "last simplify", "what came into a region, or out of it, has new neighbours"),
     ("simplify", "lower", "whole operators tell more than their parts, and less is left to lower"),
     ("share", "lower", "equal composites are found at one look"),
     ("share", "recognise", "what is spelled out takes one value several times, which may have been computed twice"),
@@ -109,7 +116,10 @@ class Trace:
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass], trace: Trace) -> None:
-    """Run the passes in order. An error gets a note with the pass and the graph; UsageError for an unknown pass."""
+    """Run the passes in order, on the regions of nodes before the graph around them.
+
+    An error gets a note with the pass and the graph; UsageError for an unknown pass.
+    """
     names = [step.name for step in passes]
     for wanted in (trace.only, trace.stop_after):
         if wanted is not None and wanted not in names:
@@ -117,7 +127,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass], trace: Trace) -> None:
     for step in passes:
         try:
             with trace.timed(step.name):
-                changed = step.run(graph)
+                changed = _run(step, graph)
             if changed and trace.check:
                 verify(graph)
         except Exception as error:
@@ -127,3 +137,8 @@ def run_passes(graph: Graph, passes: Sequence[Pass], trace: Trace) -> None:
             trace.show(step.name, print_graph(graph))
         if step.name == trace.stop_after:
             return
+
+
+def _run(step: Pass, graph: Graph) -> bool:
+    nested = [_run(step, region) for node in graph.nodes for region in node.regions]
+    return step.run(graph) or any(nested)

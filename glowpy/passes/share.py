@@ -32,6 +32,8 @@ def _share_nodes(graph: Graph) -> bool:
 
 
 def _key(node: Node) -> Hashable:
+    if node.regions:
+        return node
     inputs = tuple(id(value) for value in node.inputs)
     if node.op.commutative and len(inputs) == 2:
         inputs = (min(inputs), max(inputs))

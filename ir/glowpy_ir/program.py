@@ -213,7 +213,7 @@ class Compute:
     origin: Origin | None = None
     regions: tuple[Program, ...] = ()
     workspace: tuple[Activation, ...] = ()
-    """With regions: the arena that they take turns in, and then what the operator itself wants (``Structured.workspace``)."""
+    """With regions: the arena in which they take turns, and then what ``Structured.workspace`` asks for."""
 
     @property
     def output(self) -> Buffer:

@@ -19,6 +19,7 @@ from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fuse import Fuse
 from glowpy.passes.lower import Lower
 from glowpy.passes.recognition import recognise
+from glowpy.passes.regions import simplify_regions
 from glowpy.passes.share import share_common_values
 from glowpy.passes.simplify import THEMES, simplify
 from glowpy.passes.transposes import turn_regions
@@ -31,6 +32,7 @@ from glowpy_ir.verify import verify
 PASSES: dict[str, Callable[[Graph], bool]] = {
     **{name: partial(rewrite, rules=rules) for name, rules in THEMES.items()},
     "simplify": simplify,
+    "regions": simplify_regions,
     "share": share_common_values,
     "recognise": recognise,
     "lower": Lower(lambda op: op.name == "Softmax"),

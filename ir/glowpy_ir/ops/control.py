@@ -13,6 +13,8 @@ from glowpy_ir.op import Results
 from glowpy_ir.structured import Region, Signature, Structured
 from glowpy_ir.types import Array, Kind, TensorType
 
+Types = tuple[TensorType, ...]
+
 TRUTH = TensorType(Kind.BOOL, ())
 COUNT = TensorType(Kind.I64, ())
 
@@ -87,13 +89,15 @@ class Loop(Structured):
             raise TypeMismatch(f"the bound of a loop must not be negative: {self.bound}")
         return (*carried, *(type.with_shape(self.bound, *type.shape) for type in scanned), COUNT)
 
-    def parts(self, outputs: tuple[TensorType, ...]) -> tuple[TensorType, tuple[TensorType, ...], tuple[TensorType, ...]]:
+    def parts(self, outputs: Types) -> tuple[TensorType, Types, Types]:
         """What the body gives: its condition, what is carried on, and what is scanned."""
         if len(outputs) < 1 + self.carried:
             raise TypeMismatch(f"the body gives {len(outputs)} tensors, not a condition and {self.carried} others")
         return outputs[0], outputs[1 : 1 + self.carried], outputs[1 + self.carried :]
 
-    def evaluate(self, regions: Sequence[Region], trips: Array, condition: Array, *operands: Array) -> tuple[Array, ...]:
+    def evaluate(
+        self, regions: Sequence[Region], trips: Array, condition: Array, *operands: Array
+    ) -> tuple[Array, ...]:
         (body,) = regions
         carried, captures = operands[: self.carried], operands[self.carried :]
         _, _, scanned = self.parts(body.signature.outputs)
@@ -113,7 +117,7 @@ class Loop(Structured):
         """The bound, which must have a value; 0 if it is left open."""
         return TensorType(Kind.BOOL, (self.bound or 0,)).count
 
-    def workspace(self, *operands: TensorType) -> tuple[TensorType, ...]:
+    def workspace(self, *operands: TensorType) -> Types:
         """The body's condition, for this iteration and for the next; and of each carried tensor another copy."""
         return (TRUTH.with_shape(2), *operands[2 : 2 + self.carried])
 
