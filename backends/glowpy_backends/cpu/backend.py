@@ -56,14 +56,19 @@ class Cpu(Backend):
 
         return keeps_whole(op)
 
-    def fuses(self, head: Op) -> bool:
-        from glowpy_backends.cpu.select import takes_epilogue
+    def fuses(self, head: Op, converts: bool = False) -> bool:
+        from glowpy_backends.cpu.select import stores_any_kind, takes_epilogue
 
-        return takes_epilogue(head)
+        return takes_epilogue(head) and (not converts or stores_any_kind(head))
 
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:
-        from glowpy_backends.cpu.select import wants_whole_blocks
+        from glowpy_backends.cpu.pairs import may_be_pairs
+        from glowpy_backends.cpu.select import wants_no_gaps, wants_pairs, wants_whole_blocks
 
+        if wants_pairs(op, index) and not may_be_pairs(layout):
+            return False
+        if wants_no_gaps(op, index):
+            return layout.is_dense
         if wants_whole_blocks(op):
             return not layout.shape or layout.shape[-1] == 1 or layout.strides[-1] in (0, 1)
         return super().accepts(op, index, layout)

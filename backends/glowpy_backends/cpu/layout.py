@@ -27,19 +27,22 @@ from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels import lrn
 from glowpy_backends.cpu.kernels.convolution import Convolution, suits_parts
 from glowpy_backends.cpu.kernels.depthwise import is_depthwise
+from glowpy_backends.cpu.narrow import product_of_i16, product_of_i32
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import pack_matrix
+from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
-from glowpy_ir.evaluate import apply
+from glowpy_ir.evaluate import OnArrays, apply
 from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
 from glowpy_ir.op import Composite, Op, Primitive
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.linear import MatMul
-from glowpy_ir.ops.movement import Reshape
+from glowpy_ir.ops.movement import Pad, Reshape
 from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
+from glowpy_ir.ops.recurrent import Recurrence
 from glowpy_ir.ops.reduction import Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.rewrite import Replacement, Rule, rewrite
@@ -57,8 +60,10 @@ class ChooseLayout:
         pack_conv = self._pack_conv
         rules: tuple[Rule, ...] = (
             conv_of_row,
+            product_of_i16,
             pack_conv,
             self._pack_matmul,
+            self._pack_recurrence,
             pack_of_unpack,
             pack_of_constant,
             pool_of_row,
@@ -82,17 +87,22 @@ class ChooseLayout:
                 weights = known(kernels)
             case _:
                 return None
-        if weights is None or image.type.kind is not Kind.F32:
+        if weights is None or image.type.kind not in (Kind.F32, Kind.I16):
             return None
-        lanes = self.target.lanes(4)
+        lanes = wide = self.target.lanes(4)
         results, _, height, width = weights.shape
         channels = image.type.extents[1]
-        planar = channels < lanes // 2 and conv.groups == 1 and unpacked(image) is None
+        few = channels < lanes // 2 and conv.groups == 1 and unpacked(image) is None
+        planar = few and image.type.kind is Kind.F32
+        if few and not planar:
+            wide = channels + channels % 2
         kernel = (height, width)
-        type = image.type if planar else packed_type(image.type, lanes)
+        type = image.type if planar else packed_type(image.type, wide)
         spec = dense_specification(conv, kernel, type, node.output.type, channels, lanes)
+        if not spec.has_kernel:
+            return None
         parts = parts_of(image) if is_depthwise(spec) else conv.groups if suits_parts(spec) else 1
-        blocked = image if planar else b.add(Pack(lanes, parts), image)
+        blocked = image if planar else b.add(Pack(wide, parts), image)
         spec = dense_specification(conv, kernel, blocked.type, node.output.type, channels, lanes, parts)
         algorithm = choose_algorithm(spec, self.target, self.exact)
         op = PackedConv(conv, kernel, channels, results, lanes, algorithm, parts)
@@ -113,12 +123,29 @@ class ChooseLayout:
     def _pack_matmul(self, node: Node, b: Builder) -> Value | None:
         """matmul(x, w) = packed_matmul(x, packed w)"""
         match node:
-            case Node(op=MatMul(), inputs=(lhs, Value(type=type) as rhs)) if type.kind is Kind.F32 and type.rank == 2:
+            case Node(op=MatMul(), inputs=(lhs, Value(type=TensorType(kind=Kind.F32 | Kind.I16, rank=2)) as rhs)):
                 matrix = known(rhs)
                 if matrix is None or not matrix.size or not lhs.type.count:
                     return None
-                op, weights = pack_matrix(matrix, lhs.type, node.output.type, self.target)
+                if rhs.type.kind is Kind.I16 and len(matrix) % 2:
+                    none = (0,) * (lhs.type.rank - 1)
+                    lhs = b.add(Pad((*none, 0), (*none, 1)), lhs)
+                op, weights = pack_matrix(matrix, lhs.type, self.target)
                 return b.add(op, lhs, b.constant(weights, f"{node.inputs[1].name}.packed"))
+        return None
+
+    def _pack_recurrence(self, node: Node, b: Builder) -> tuple[Value, ...] | None:
+        """recurrence(x, w, …) = packed_recurrence(x, packed w, …)"""
+        match node:
+            case Node(op=Recurrence() as op, inputs=(input, weights, *rest)):
+                lanes = self.target.lanes(input.type.kind.nbytes)
+                matrix = known(weights)
+                if matrix is None:
+                    packed = pack_weights(b, op, weights, lanes)
+                else:
+                    arrays = map(np.ascontiguousarray, pack_weights(OnArrays(), op, matrix, lanes))
+                    packed = tuple(b.constant(array, f"{weights.name}.packed") for array in arrays)
+                return b.add_all(PackedRecurrence(op), input, *packed, *rest)
         return None
 
 
@@ -299,7 +326,7 @@ class ExpandRest:
     has_kernel: Callable[[Op], bool]
 
     def __call__(self, graph: Graph) -> bool:
-        return rewrite(graph, (self.expand,))
+        return rewrite(graph, (self.expand, product_of_i32))
 
     def expand(self, node: Node, b: Builder) -> Replacement:
         """op(x) = its expansion, if no kernel computes it as it stands"""

@@ -21,6 +21,7 @@ from glowpy_backends.cpu.kernels import (
     plain_convolution,
     pooling,
     rearrange,
+    recurrent,
     reduction,
     resample,
     search,
@@ -28,9 +29,12 @@ from glowpy_backends.cpu.kernels import (
     softmax,
     sorting,
     standardize,
+    trees,
 )
-from glowpy_backends.cpu.packed_conv import PackedConv
+from glowpy_backends.cpu.packed_conv import Direct, PackedConv, Winograd
 from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
+from glowpy_backends.cpu.packed_recurrence import PackedRecurrence
+from glowpy_backends.cpu.pairs import as_pairs
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import infer
@@ -50,6 +54,7 @@ from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.ops.sorting import RowOrder, TopK
+from glowpy_ir.ops.trees import TreeEnsemble
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
 
 
@@ -145,8 +150,9 @@ def packed_matmul(site: Site) -> Kernel:
     """A product with packed weights."""
     assert isinstance(site.op, PackedMatMul)
     (result,), (left, _) = site.results, site.operands
-    right = constant_right(result, left.shape[-1])
-    return matmul.matmul(product(result, left, right, True, site.epilogue), site.op.tiling, site.target)
+    left = as_pairs(left) if site.op.pairs else left
+    spec = product(result, left, constant_right(result, left.shape[-1]), True, site.epilogue, site.op.pairs)
+    return matmul.matmul(spec, site.op.tiling, site.target)
 
 
 def computed_matmul(site: Site) -> Kernel:
@@ -259,6 +265,12 @@ def first_in_order(site: Site) -> Kernel:
     return sorting.top_k(site.op, values, places, site.operands[0], site.target)
 
 
+def passed_over(site: Site) -> Kernel:
+    """Sequences, step after step."""
+    assert isinstance(site.op, PackedRecurrence)
+    return recurrent.recurrence(site.op.op, site.results, site.operands, site.target)
+
+
 def places_not_zero(site: Site) -> Kernel:
     """Where elements are not zero."""
     return selection.non_zero(*site.results, site.operands[0], site.target)
@@ -268,6 +280,12 @@ def boxes_apart(site: Site) -> Kernel:
     """Boxes that do not overlap."""
     boxes, scores, _, *least = site.operands
     return selection.suppress_overlaps(site.results[0], boxes, scores, bool(least), site.target)
+
+
+def trees_walked(site: Site) -> Kernel:
+    """Trees that decide."""
+    assert isinstance(site.op, TreeEnsemble)
+    return trees.tree_ensemble(site.op, site.results[0], site.operands, site.target)
 
 
 KERNELS: Mapping[type[Op], Select] = {
@@ -287,6 +305,7 @@ KERNELS: Mapping[type[Op], Select] = {
     NonZero: places_not_zero,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
+    PackedRecurrence: passed_over,
     Rearrange: rearranged,
     Repeat: repeated,
     Resample: resampled,
@@ -303,6 +322,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Standardize: standardized,
     SuppressOverlaps: boxes_apart,
     TopK: first_in_order,
+    TreeEnsemble: trees_walked,
 }
 """The kernel for each operator, on operands of any layout."""
 
@@ -342,4 +362,26 @@ def keeps_whole(op: Op) -> bool:
 
 def wants_whole_blocks(op: Op) -> bool:
     """Whether the kernel takes operands whose last dimension is contiguous only."""
-    return isinstance(op.head if isinstance(op, Fused) else op, Blocked | PackedConv | Rearrange)
+    return isinstance(op.head if isinstance(op, Fused) else op, Blocked | PackedConv | PackedRecurrence | Rearrange)
+
+
+def wants_pairs(op: Op, index: int) -> bool:
+    """Whether the kernel reads operand ``index`` as pairs of integers of 16 bits."""
+    match op.head if isinstance(op, Fused) else op:
+        case PackedMatMul(pairs=True):
+            return index == 0
+        case PackedConv(algorithm=Direct() as direct):
+            return index == 0 and direct.pairs
+    return False
+
+
+def stores_any_kind(head: Op) -> bool:
+    """Whether the kernel for ``head`` may store elements of another kind than it sums in."""
+    return isinstance(head, MatMul | PackedMatMul) or (
+        isinstance(head, PackedConv) and not isinstance(head.algorithm, Winograd)
+    )
+
+
+def wants_no_gaps(op: Op, index: int) -> bool:
+    """Whether the kernel takes operand ``index`` only if its elements follow each other."""
+    return isinstance(op, PackedRecurrence) and 0 < index <= len(op.op.cell.stages)
