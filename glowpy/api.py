@@ -14,7 +14,7 @@ from glowpy.feeds import Shapes
 from glowpy.model import Model
 from glowpy.model_cache import ModelCache
 from glowpy.options import Options
-from glowpy.specialise import Specialisation, Specialisations
+from glowpy.specialise import Runnable, Specialisation, Specialisations
 from glowpy_backends.base import BackendOptions
 from glowpy_ir.graph import Graph
 
@@ -58,7 +58,7 @@ def compile(
 
     source = open_source(model, dims or {}, shapes or {}, fixed)
     compiled = from_source(source, options)
-    if known is not None and source.is_static and source.is_whole:
+    if known is not None and source.is_static and source.is_whole and compiled.is_whole:
         known.keep(compiled)
     return compiled
 
@@ -66,9 +66,17 @@ def compile(
 def from_source(source: Source, options: Options) -> Model:
     """The model of a source that is read already."""
     from glowpy.compiler import compile_graph
+    from glowpy.staged import Staged
 
-    def build(shapes: Shapes) -> Specialisation:
-        return Specialisation.of(compile_graph(source.graph_for(shapes), options))
+    def build(shapes: Shapes) -> Runnable:
+        parts = source.parts_for(shapes)
+        first, names = next(parts), [spec.name for spec in source.inputs]
+        if first.results == first.gives and len(first.takes) == len(names):
+            return compile_part(first.graph)
+        return Staged(names, first, parts, lambda: source.parts_for(shapes), compile_part)
+
+    def compile_part(graph: Graph) -> Specialisation:
+        return Specialisation.of(compile_graph(graph, options))
 
     # A model without open dimensions is compiled now, and what was read of its file can go.
     if source.is_static:

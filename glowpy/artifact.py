@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from glowpy.feeds import Shapes, TensorSpec
+from glowpy.feeds import LooseSpec, Shapes, Spec, TensorSpec
 from glowpy.files import writing_folder
 from glowpy.program.plan import BufferPlan, MemoryPlan
-from glowpy.specialise import Specialisation
+from glowpy.specialise import Runnable, Specialisation
 from glowpy_backends.base import BackendOptions, backend_class
 from glowpy_ir.errors import GlowError, UsageError
 from glowpy_ir.types import TensorType
@@ -28,8 +28,8 @@ class Artifact:
     name: str
     backend: str
     inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    programs: Mapping[Shapes, Specialisation]
+    outputs: tuple[Spec, ...]
+    programs: Mapping[Shapes, Runnable]
 
 
 def write_artifact(folder: Path, artifact: Artifact) -> None:
@@ -44,6 +44,8 @@ def fill_artifact(folder: Path, artifact: Artifact) -> None:
     """The same, into an empty folder that appears to others only when it is full."""
     listed = []
     for number, (shapes, program) in enumerate(artifact.programs.items()):
+        if not isinstance(program, Specialisation):
+            raise UsageError("the model is compiled in parts, as data decide; fix the inputs that do when compiling")
         place = folder / str(number)
         place.mkdir()
         program.executable.save(place)
@@ -78,7 +80,7 @@ def read_artifact(folder: Path, options: BackendOptions) -> Artifact:
 
 def _read(folder: Path, manifest: Mapping[str, Any], options: BackendOptions) -> Artifact:
     backend = backend_class(manifest["backend"])
-    programs: dict[Shapes, Specialisation] = {}
+    programs: dict[Shapes, Runnable] = {}
     for entry in manifest["programs"]:
         place = folder / Path(entry["folder"]).name
         if not place.is_dir():
@@ -86,7 +88,7 @@ def _read(folder: Path, manifest: Mapping[str, Any], options: BackendOptions) ->
         shapes = tuple(tuple(map(int, shape)) for shape in entry["shapes"])
         executable = backend.load(place, options)
         programs[shapes] = Specialisation(executable, _memory(entry["memory"]), tuple(entry["inputs"]))
-    inputs, outputs = _specs(manifest["inputs"]), _specs(manifest["outputs"])
+    inputs, outputs = _tensors(manifest["inputs"]), _specs(manifest["outputs"])
     return Artifact(manifest["name"], manifest["backend"], inputs, outputs, programs)
 
 
@@ -95,12 +97,16 @@ def _memory(entry: Mapping[str, Any]) -> MemoryPlan:
     return MemoryPlan(entry["arena"], entry["live_peak"], entry["weights"], buffers)
 
 
-def _texts(specs: Sequence[TensorSpec]) -> list[list[str]]:
-    return [[spec.name, str(spec.type)] for spec in specs]
+def _texts(specs: Sequence[Spec]) -> list[list[str]]:
+    return [[spec.name, str(spec.type) if isinstance(spec, TensorSpec) else spec.form] for spec in specs]
 
 
-def _specs(texts: Sequence[Sequence[str]]) -> tuple[TensorSpec, ...]:
+def _tensors(texts: Sequence[Sequence[str]]) -> tuple[TensorSpec, ...]:
     try:
         return tuple(TensorSpec(name, TensorType.parse(type)) for name, type in texts)
     except GlowError as error:
         raise ValueError(str(error)) from None
+
+
+def _specs(texts: Sequence[Sequence[str]]) -> tuple[Spec, ...]:
+    return tuple(_tensors([text])[0] if "[" in text[1] else LooseSpec(*text) for text in texts)

@@ -39,6 +39,23 @@ class TensorSpec:
         return f"{self.name}: {self.type}"
 
 
+@dataclass(frozen=True, slots=True)
+class LooseSpec:
+    """The name and the form of an input or an output of which no tensor type is known.
+
+    It is a sequence, an optional, or a tensor of which the model does not say how many dimensions it has.
+    """
+
+    name: str
+    form: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.form}"
+
+
+Spec = TensorSpec | LooseSpec
+
+
 def name_feeds(
     inputs: Sequence[TensorSpec], positional: Sequence[object], named: Mapping[str, object]
 ) -> dict[str, object]:

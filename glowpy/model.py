@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glowpy.artifact import Artifact, fill_artifact, write_artifact
-from glowpy.feeds import TensorSpec, check_feeds, name_feeds
+from glowpy.feeds import Spec, TensorSpec, check_feeds, name_feeds
 from glowpy.program.plan import MemoryPlan
-from glowpy.specialise import Specialisations
+from glowpy.specialise import Output, Specialisation, Specialisations
 from glowpy_ir.errors import UsageError
-from glowpy_ir.types import Array
 
 
 class Model:
@@ -26,7 +25,7 @@ class Model:
         name: str,
         backend: str,
         inputs: Sequence[TensorSpec],
-        outputs: Sequence[TensorSpec],
+        outputs: Sequence[Spec],
         programs: Specialisations,
     ) -> None:
         self.name = name
@@ -37,16 +36,16 @@ class Model:
         """What the model gives, in its own order."""
         self._programs = programs
 
-    def __call__(self, /, *arrays: object, **named: object) -> Array | tuple[Array, ...]:
+    def __call__(self, /, *arrays: object, **named: object) -> Output | tuple[Output, ...]:
         """Run the model: ``m(x)``, ``m(x, y)``, ``m({"x": x})`` or ``m(x=x)``.
 
-        The answer is the array of the only output, or a tuple of all outputs in the model's order. UsageError if the
-        inputs do not fit; nothing is cast.
+        The answer is the array of the only output, or a tuple of all outputs in order; a sequence is a list,
+        an optional that holds nothing None. UsageError if the inputs do not fit; nothing is cast.
         """
         results = self.run(None, name_feeds(self.inputs, arrays, named))
         return results[0] if len(results) == 1 else tuple(results)
 
-    def run(self, names: Sequence[str] | None, feeds: Mapping[str, object]) -> list[Array]:
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, object]) -> list[Output]:
         """The outputs that are called ``names``, or all in the model's order; for inputs by name."""
         unknown = [name for name in names or () if name not in {spec.name for spec in self.outputs}]
         if unknown:
@@ -58,6 +57,11 @@ class Model:
             return results
         by_name = {spec.name: array for spec, array in zip(self.outputs, results, strict=True)}
         return [by_name[name] for name in names]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all code is there that will ever be needed for the shapes seen so far."""
+        return all(isinstance(program, Specialisation) for program in self._programs.all().values())
 
     @property
     def memory_plan(self) -> MemoryPlan:
@@ -72,7 +76,7 @@ class Model:
         programs = list(self._programs.all().values())
         if not programs:
             raise UsageError("there is no code before the first run; bind the open dimensions when compiling")
-        return programs[-1].executable.listing(kind)
+        return programs[-1].listing(kind)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the code for all shapes compiled so far into a folder that ``glowpy.load`` reads.

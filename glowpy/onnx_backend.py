@@ -1,8 +1,7 @@
 """glowpy behind ONNX's own backend interface, for the standard's test suite and for tools that speak it.
 
-The graph is evaluated as it is imported, without compilation: this is the reference against which backends are
-measured. A model is imported anew for inputs of new shapes; and if it cannot be imported without them, for new values
-of small inputs, which may be shapes, axes or scales.
+The device chooses the backend: ``CPU`` is the native one, and ``INTERPRETER`` the one in NumPy. What cannot be compiled
+is refused with BackendIsNotSupposedToImplementIt.
 """
 
 from __future__ import annotations
@@ -11,47 +10,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto
-from onnx.backend.base import Backend, BackendRep, Device, DeviceType
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx.backend.base import Backend, BackendRep
+from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
 
-from glowpy.onnx.inputs import free_inputs
-from glowpy.onnx.model import import_model
-from glowpy_ir.errors import Findings, UsageError
-from glowpy_ir.evaluate import evaluate
-from glowpy_ir.graph import Graph
-from glowpy_ir.types import Array
+from glowpy.api import compile
+from glowpy.model import Model
+from glowpy.specialise import Output
+from glowpy_ir.errors import Findings, Unsupported
 
-MOST_VALUES = 64
-"""The most elements of an input that may be a shape."""
+BACKENDS = {"CPU": "cpu", "INTERPRETER": "interpreter"}
+"""By device."""
 
 
 class Prepared(BackendRep):
     """A model that is ready to run."""
 
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._names = [value.name for value in free_inputs(model.graph)]
-        self._graphs: dict[tuple[object, ...], Graph] = {}
 
-    def run(self, inputs: Sequence[Any] | Mapping[str, Any], **kwargs: Any) -> tuple[Array, ...]:
+    def run(self, inputs: Sequence[Any] | Mapping[str, Any], **kwargs: Any) -> tuple[Output, ...]:
         """The outputs, in the model's order, for inputs by name or in the model's order."""
-        feeds = inputs if isinstance(inputs, Mapping) else dict(zip(self._names, inputs, strict=True))
-        arrays = {name: np.asarray(feeds[name]) for name in self._names if name in feeds}
-        if missing := [name for name in self._names if name not in arrays]:
-            raise UsageError(f"input {missing[0]!r} is missing")
-        return tuple(evaluate(self._graph_for(arrays), arrays))
-
-    def _graph_for(self, arrays: Mapping[str, Array]) -> Graph:
-        shapes = {name: array.shape for name, array in arrays.items()}
-        values = {name: array for name, array in arrays.items() if array.ndim <= 1 and array.size <= MOST_VALUES}
-        general = tuple(shapes.values())
-        special = (general, *(array.tobytes() for array in values.values()))
-        if general not in self._graphs and special not in self._graphs:
-            try:
-                self._graphs[general] = import_model(self._model, shapes=shapes)
-            except Findings:
-                self._graphs[special] = import_model(self._model, shapes=shapes, values=values)
-        return self._graphs[general] if general in self._graphs else self._graphs[special]
+        names = [spec.name for spec in self._model.inputs]
+        feeds = inputs if isinstance(inputs, Mapping) else dict(zip(names, inputs, strict=True))
+        try:
+            return tuple(self._model.run(None, feeds))
+        except (Findings, Unsupported) as error:
+            raise _refusal(error) from error
 
 
 class GlowpyBackend(Backend):
@@ -59,20 +44,46 @@ class GlowpyBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
-        """The model; what is wrong with it shows when it runs, and the shapes of its inputs are known."""
-        return Prepared(model)
+        """The model, compiled if its dimensions are known; else what is unsupported shows when it runs."""
+        try:
+            return Prepared(compile(model, backend=BACKENDS[_device(device)]))
+        except (Findings, Unsupported) as error:
+            raise _refusal(error) from error
 
     @classmethod
     def run_node(
         cls, node: NodeProto, inputs: Any, device: str = "CPU", outputs_info: Any = None, **kwargs: Any
-    ) -> tuple[Any, ...] | None:
-        raise NotImplementedError("run a model with this node instead")
+    ) -> tuple[Output, ...]:
+        """The results of one node; its operator sets are the newest, or those of ``opset_imports``."""
+        arrays = [np.asarray(array) for array in inputs]
+        names = [name for name in node.input if name]
+        given = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in zip(names, arrays, strict=True)
+        ]
+        made = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output if name]
+        graph = helper.make_graph([node], node.op_type, given, made)
+        options = {name: kwargs[name] for name in ("opset_imports", "ir_version") if name in kwargs}
+        return cls.prepare(helper.make_model(graph, **options), device).run(arrays)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        return bool(Device(device).type == DeviceType.CPU)
+        return _device(device) in BACKENDS
+
+
+def _device(device: str) -> str:
+    """Without its number: there is one of each."""
+    return device.partition(":")[0].upper()
+
+
+def _refusal(error: Exception) -> Exception:
+    """A model that is faulty keeps its own error; what is only unsupported gets the suite's."""
+    if isinstance(error, Findings) and not all(isinstance(finding, Unsupported) for finding in error.findings):
+        return error
+    return BackendIsNotSupposedToImplementIt(str(error))
 
 
 prepare = GlowpyBackend.prepare
 run_model = GlowpyBackend.run_model
+run_node = GlowpyBackend.run_node
 supports_device = GlowpyBackend.supports_device

@@ -10,9 +10,9 @@ from typing import Any
 import onnx
 
 from glowpy.api import compile
-from glowpy.feeds import TensorSpec
+from glowpy.feeds import Spec, TensorSpec
+from glowpy.specialise import Output
 from glowpy_ir.errors import UsageError
-from glowpy_ir.types import Array
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class NodeArg:
     shape: list[int | str]
 
     @classmethod
-    def of(cls, spec: TensorSpec) -> NodeArg:
+    def of(cls, spec: Spec) -> NodeArg:
+        if not isinstance(spec, TensorSpec):
+            return cls(spec.name, spec.form, [])
         code = onnx.helper.np_dtype_to_tensor_dtype(spec.dtype)
         return cls(spec.name, f"tensor({onnx.TensorProto.DataType.Name(code).lower()})", list(spec.shape))
 
@@ -46,7 +48,7 @@ class InferenceSession:
             raise UsageError(f"providers {list(providers)} are not there; glowpy runs on CPUs")
         self._model = compile(path_or_bytes, threads=getattr(sess_options, "intra_op_num_threads", None) or None)
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, object]) -> list[Array]:
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, object]) -> list[Output]:
         """The outputs in the order of ``output_names``, or of the model."""
         return self._model.run(output_names, input_feed)
 

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glowpy.feeds import Shapes, TensorSpec, bind_open
+from glowpy.feeds import LooseSpec, Shapes, Spec, TensorSpec, bind_open
 from glowpy.onnx.files import ModelFile, open_model
 from glowpy.onnx.inputs import Bindings, declared_shape, free_inputs, symbol_name
-from glowpy.onnx.model import import_model
+from glowpy.onnx.model import parts_of
+from glowpy.onnx.parts import Part, Parts
+from glowpy.onnx.scope import input_key
 from glowpy.onnx.weights import has_external_data, kind_of_code
 from glowpy.shipped import shipped_model
 from glowpy_ir.dims import Dim, symbol
-from glowpy_ir.errors import UsageError
+from glowpy_ir.errors import Findings, UsageError
 from glowpy_ir.graph import Builder, Graph, Value
 from glowpy_ir.types import Array, TensorType
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, ValueInfoProto
+
+    from glowpy.staged import Import
 
 SCHEME = "onnx:"
 """``onnx:resnet50`` names a network that the installed onnx package brings; see ``shipped``."""
@@ -32,9 +36,11 @@ class Source:
 
     name: str
     inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    outputs: tuple[Spec, ...]
     graph_for: Callable[[Shapes], Graph]
-    """A new graph of the model for inputs of these shapes."""
+    """A new graph of the model for inputs of these shapes; Findings if it has to be run in parts."""
+    parts_for: Callable[[Shapes], Import]
+    """The same in parts, each with its graph."""
     is_whole: bool
     """Whether all that it consists of lies in its file."""
 
@@ -65,32 +71,48 @@ def open_source(
     brought = [value for value in free_inputs(file.proto.graph) if value.name not in values]
     inputs = tuple(TensorSpec(value.name, bindings.type_of(value)) for value in brought)
 
-    def graph_for(given: Shapes) -> Graph:
+    def opened(given: Shapes) -> Parts:
         bound = {spec.name: shape for spec, shape in zip(inputs, given, strict=True)}
-        return import_model(file, dims, bound, values)
+        return parts_of(file, dims, bound, values)
+
+    def graph_for(given: Shapes) -> Graph:
+        return opened(given).whole()
 
     outputs = _outputs(file, inputs, bindings, graph_for)
-    return Source(file.name, inputs, outputs, graph_for, not has_external_data(file.proto))
+    whole = not has_external_data(file.proto)
+    return Source(file.name, inputs, outputs, graph_for, lambda given: opened(given).each(), whole)
 
 
 def _outputs(
     file: ModelFile, inputs: tuple[TensorSpec, ...], bindings: Bindings, graph_for: Callable[[Shapes], Graph]
-) -> tuple[TensorSpec, ...]:
-    """The outputs as the model declares them; where it does not say how many dimensions there are, as they are made."""
-    declared = file.proto.graph.output
-    shapes = [declared_shape(value) for value in declared]
-    if None in shapes:
-        bound, _ = bind_open(inputs, {})
+) -> tuple[Spec, ...]:
+    """The outputs as the model declares them; where it does not say what they are, as they are made."""
+    declared = [_declared_output(value, bindings) for value in file.proto.graph.output]
+    if all(isinstance(spec, TensorSpec) for spec in declared):
+        return tuple(declared)
+    bound, _ = bind_open(inputs, {})
+    try:
         made = graph_for(tuple(spec.type.extents for spec in bound)).outputs
-        shapes = [
-            shape or tuple(f"{value.name}_{axis}" for axis in range(result.type.rank))
-            for shape, value, result in zip(shapes, declared, made, strict=True)
-        ]
-    kinds = [kind_of_code(value.type.tensor_type.elem_type) for value in declared]
+    except Findings:  # it is told when the model is compiled, unless knowing more helps
+        return tuple(declared)
     return tuple(
-        TensorSpec(value.name, TensorType(kind, tuple(_dim(dim, bindings) for dim in shape or ())))
-        for value, kind, shape in zip(declared, kinds, shapes, strict=True)
+        spec if isinstance(spec, TensorSpec) else TensorSpec(spec.name, _open_type(spec.name, result.type))
+        for spec, result in zip(declared, made, strict=True)
     )
+
+
+def _open_type(name: str, made: TensorType) -> TensorType:
+    """The type of an output whose dimensions are not declared: each is a symbol."""
+    return made.with_shape(*(symbol(f"{symbol_name(name)}_{axis}") for axis in range(made.rank)))
+
+
+def _declared_output(value: ValueInfoProto, bindings: Bindings) -> Spec:
+    shape = declared_shape(value)
+    form = value.type.WhichOneof("value") or "tensor_type"
+    code = value.type.tensor_type.elem_type
+    if form != "tensor_type" or shape is None or not code:
+        return LooseSpec(value.name, form.removesuffix("_type"))
+    return TensorSpec(value.name, TensorType(kind_of_code(code), tuple(_dim(dim, bindings) for dim in shape)))
 
 
 def _dim(dim: int | str, bindings: Bindings) -> Dim:
@@ -105,7 +127,14 @@ def _graph_source(graph: Graph, bound: Collection[str]) -> Source:
         )
     inputs = tuple(TensorSpec(value.name, value.type) for value in graph.inputs)
     outputs = tuple(TensorSpec(name, value.type) for name, value in zip(graph.output_names, graph.outputs, strict=True))
-    return Source(graph.name, inputs, outputs, lambda _: copy_graph(graph), False)
+    return Source(graph.name, inputs, outputs, lambda _: copy_graph(graph), lambda _: _only_part(graph), False)
+
+
+def _only_part(graph: Graph) -> Import:
+    """A graph as a model in one part."""
+    takes = tuple(input_key(value.name) for value in graph.inputs)
+    names = tuple(graph.output_names)
+    yield Part(copy_graph(graph), takes, names, results=names)
 
 
 def read_model(model: str | os.PathLike[str] | bytes | ModelProto) -> ModelFile:

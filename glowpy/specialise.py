@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from glowpy.feeds import Shapes
+from glowpy.feeds import Shapes, Spec
 from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Executable
 from glowpy_ir.errors import UsageError
@@ -19,6 +19,40 @@ if TYPE_CHECKING:
 
 LIMIT = 16
 """How many programs one model keeps."""
+
+Output = Array | list["Output"] | None
+"""What a model gives: a tensor, a sequence, or an optional that holds nothing."""
+
+
+def flat_outputs(specs: Sequence[Spec], outputs: Sequence[Output]) -> dict[str, Array]:
+    """All tensors by name; those of a sequence are numbered (``y.0``), and of what holds nothing there are none."""
+    flat: dict[str, Array] = {}
+    for spec, output in zip(specs, outputs, strict=True):
+        flat.update(_flat(spec.name, output))
+    return flat
+
+
+def _flat(name: str, output: Output) -> Iterator[tuple[str, Array]]:
+    if isinstance(output, list):
+        for number, item in enumerate(output):
+            yield from _flat(f"{name}.{number}", item)
+    elif output is not None:
+        yield name, output
+
+
+class Runnable(Protocol):
+    """A model for inputs of certain shapes."""
+
+    @property
+    def memory(self) -> MemoryPlan: ...
+
+    def run(self, arrays: Sequence[Array]) -> list[Output]:
+        """The outputs for inputs that fit, both in the model's order."""
+        ...
+
+    def listing(self, kind: str) -> str:
+        """The generated code as text; see ``Executable.listing``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +69,13 @@ class Specialisation:
         """What is needed to run what was compiled; its graph and its program are not."""
         return cls(compiled.executable, compiled.memory, tuple(buffer.name for buffer in compiled.program.inputs))
 
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
+    def run(self, arrays: Sequence[Array]) -> list[Output]:
         """The outputs for inputs that fit, both in the model's order."""
         return list(self.executable.run(dict(zip(self.inputs, arrays, strict=True))).values())
+
+    def listing(self, kind: str) -> str:
+        """The generated code as text; see ``Executable.listing``."""
+        return self.executable.listing(kind)
 
 
 class Specialisations:
@@ -45,17 +83,17 @@ class Specialisations:
 
     def __init__(
         self,
-        programs: Mapping[Shapes, Specialisation],
-        build: Callable[[Shapes], Specialisation] | None = None,
+        programs: Mapping[Shapes, Runnable],
+        build: Callable[[Shapes], Runnable] | None = None,
         limit: int = LIMIT,
     ) -> None:
         """Start with ``programs``; ``build`` makes others, and without it there are none."""
         self._build = build
         self._limit = max(limit, len(programs))
-        self._programs: OrderedDict[Shapes, Specialisation] = OrderedDict(programs)
+        self._programs: OrderedDict[Shapes, Runnable] = OrderedDict(programs)
         self._lock = Lock()
 
-    def get(self, shapes: Shapes) -> Specialisation:
+    def get(self, shapes: Shapes) -> Runnable:
         """The program for these shapes; UsageError if there is none, and none can be made.
 
         Threads that ask for a missing one wait until the first has compiled it.
@@ -69,13 +107,13 @@ class Specialisations:
                     self._programs.popitem(last=False)
             return self._programs[shapes]
 
-    def _make(self, shapes: Shapes) -> Specialisation:
+    def _make(self, shapes: Shapes) -> Runnable:
         if self._build is None:
             wanted = ", ".join(str(list(shape)) for shape in shapes)
             raise UsageError(f"there is no code for inputs of shapes {wanted}; compile the model for them")
         return self._build(shapes)
 
-    def all(self) -> dict[Shapes, Specialisation]:
+    def all(self) -> dict[Shapes, Runnable]:
         """What is there now, the one used last at the end."""
         with self._lock:
             return dict(self._programs)

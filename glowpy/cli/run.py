@@ -11,6 +11,7 @@ from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json, summary
 from glowpy.cli.tensors import read_archive, read_inputs, write_archive
 from glowpy.feeds import bind_open, random_feeds
+from glowpy.specialise import flat_outputs
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         feeds = {**random_feeds(inputs, options.seed), **feeds}
     with progress.phase("running"):
         results = model.run(None, feeds)
-    outputs = {spec.name: array for spec, array in zip(model.outputs, results, strict=True)}
+    outputs = flat_outputs(model.outputs, results)
     facts: dict[str, Any] = {"outputs": {name: summary(array) for name, array in outputs.items()}}
     code = 0
     if options.expect:

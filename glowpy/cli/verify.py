@@ -16,6 +16,7 @@ from glowpy.cli.tensors import read_inputs
 from glowpy.feeds import bind_open, check_feeds, random_feeds
 from glowpy.options import Options
 from glowpy.source import for_others
+from glowpy.specialise import Output, flat_outputs
 from glowpy_ir.errors import Unsupported, UsageError
 from glowpy_ir.types import Array
 
@@ -30,9 +31,8 @@ def run(options: argparse.Namespace) -> int:
     note(options, assumed_text(assumed))
     arrays = check_feeds(inputs, {**random_feeds(inputs, options.seed), **given})
     feeds = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
-    names = [spec.name for spec in source.outputs]
     with progress.phase(f"running on {options.backend}"):
-        made = from_source(source, compiler_options(options)).run(None, feeds)
+        made = flat_outputs(source.outputs, from_source(source, compiler_options(options)).run(None, feeds))
     facts: dict[str, Any] = {}
     for oracle in options.against or ORACLES[:1]:
         with progress.phase(f"running on {oracle}"):
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
                 expected = from_source(source, Options(backend=oracle)).run(None, feeds)
             else:
                 expected = _onnxruntime(options.model, feeds)
-        differences = compare_outputs(dict(zip(names, made, strict=True)), dict(zip(names, expected, strict=True)))
+        differences = compare_outputs(made, flat_outputs(source.outputs, expected))
         facts[oracle] = comparison_facts(differences, options.tolerance)
         note(options, f"{options.backend} against {oracle}\n{comparison_text(differences, options.tolerance)}")
     if options.json:
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(comparison["agrees"] for comparison in facts.values()) else 1
 
 
-def _onnxruntime(model: str, feeds: Mapping[str, Array]) -> list[Array]:
+def _onnxruntime(model: str, feeds: Mapping[str, Array]) -> list[Output]:
     """What ONNX Runtime makes of the model, without its own optimizations, which may round otherwise."""
     try:
         import onnxruntime

@@ -207,8 +207,11 @@ class _Keep:
         """Where a value will be found, or its elements if they are known now."""
         facts = self.importer.facts
         if value not in facts:
-            known = isinstance(value, Constant)
-            facts[value] = value.data if known else self._output(value, f"{self.number}/{value.name}")
+            match value:
+                case Constant(data=data):
+                    facts[value] = data
+                case _:
+                    facts[value] = self._output(value, f"{self.number}/{value.name}")
         return facts[value]
 
     def key(self, value: Value) -> str:
