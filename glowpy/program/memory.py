@@ -22,4 +22,5 @@ def assign_addresses(program: Program) -> MemoryPlan:
         BufferPlan(b.name, str(b.type), b.offset or 0, b.nbytes, first, last)
         for b, (first, last) in lives.items()
     )
-    return MemoryPlan(placement.size, placement.live_peak, program.weight_bytes, tuple(rows))
+    weights = sum(weight.nbytes for part in program.programs() for weight in part.weights)
+    return MemoryPlan(placement.size, placement.live_peak, weights, tuple(rows))

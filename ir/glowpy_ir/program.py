@@ -267,11 +267,17 @@ class Program:
         """What it takes and gives, as the region of an instruction."""
         return Signature(tuple(b.type for b in self.inputs), tuple(b.type for b in self.outputs))
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights, those of regions included."""
-        nested = (region.weight_bytes for i in self.instructions if isinstance(i, Compute) for region in i.regions)
-        return sum(weight.nbytes for weight in self.weights) + sum(nested)
+    def leaves(self) -> Iterator[Instruction]:
+        """The instructions that have no regions, those in regions too."""
+        for part in self.programs():
+            yield from (i for i in part.instructions if isinstance(i, ZeroHalo) or not i.regions)
+
+    def programs(self) -> Iterator[Program]:
+        """Itself, and the regions of its instructions, however deep they lie in each other."""
+        yield self
+        for instruction in self.instructions:
+            for region in instruction.regions if isinstance(instruction, Compute) else ():
+                yield from region.programs()
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, each after the one in which it lies."""

@@ -33,7 +33,8 @@ class Strided:
     def is_dense(self) -> bool:
         """Whether the elements follow each other in row-major order without a gap."""
         wanted = dense_strides(self.shape)
-        return all(n == 1 or s == w for n, s, w in zip(self.shape, self.strides, wanted, strict=True))
+        row_major = all(n == 1 or s == w for n, s, w in zip(self.shape, self.strides, wanted, strict=True))
+        return row_major or self.count == 0
 
     @property
     def is_injective(self) -> bool:
@@ -41,7 +42,7 @@ class Strided:
         reach = 1
         for stride, n in sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True) if n > 1):
             if stride < reach:
-                return False
+                return self.count == 0
             reach = stride * n
         return True
 

@@ -84,7 +84,7 @@ class Cpu(Backend):
         modules: dict[str, str] = {}
         refused: list[GlowError] = []
         with KernelCompiler(self.target, self.cache, jobs=len(os.sched_getaffinity(0))) as compiler:
-            for instruction in program.instructions:
+            for instruction in program.leaves():
                 same = likeness(instruction)
                 try:
                     kernel = known.get(same) or select_kernel(instruction, self.target)
@@ -110,7 +110,7 @@ class Cpu(Backend):
         from glowpy_ir.program import Compute
 
         missing: list[GlowError] = []
-        for instruction in program.instructions:
+        for instruction in program.leaves():
             if not isinstance(instruction, Compute):
                 continue
             kinds = {buffer.type.kind for buffer in (*instruction.inputs, *instruction.outputs)}

@@ -230,6 +230,23 @@ class Builder:
         self._open(done)
         return results
 
+    def repeat(self, body: Callable[[list[Ssa]], tuple[Ssa, Sequence[Ssa]]], carried: Sequence[Ssa]) -> list[Ssa]:
+        """Runs ``body`` at least once, and again while the condition holds that it gives with the values to carry on;
+        gives the values last carried."""
+        before, head, done = self._block, self._label("again"), self._label("done")
+        self.emit(f"br label %{head}")
+        self._open(head)
+        phis = [Ssa(f"%{head}.c{n}", initial.type) for n, initial in enumerate(carried)]
+        place = len(self._lines)
+        again, results = body(list(phis))
+        self._lines[place:place] = [
+            f"  {phi.name} = phi {phi.type} [{initial.name}, %{before}], [{result.name}, %{self._block}]"
+            for phi, initial, result in zip(phis, carried, results, strict=True)
+        ]
+        self.emit(f"br i1 {again.name}, label %{head}, label %{done}")
+        self._open(done)
+        return list(results)
+
     def branch(
         self,
         condition: Ssa,
@@ -351,6 +368,10 @@ class Builder:
         return self.value(f"insertelement {vector.typed}, {scalar.typed}, i32 {number}", vector.type)
 
     # Memory
+
+    def local(self, count: int, type: Type) -> Ssa:
+        """Memory for ``count`` elements that lasts until the function returns; not for loops."""
+        return self.value(f"alloca [{count} x {type}], align 8", PTR)
 
     def gep(self, pointer: Ssa, offset: Index, element: Type) -> Ssa:
         """The address ``offset`` elements behind ``pointer`` (before it, if negative)."""

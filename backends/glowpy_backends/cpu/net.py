@@ -2,7 +2,7 @@
 
 ``void net(ptr context, i64 thread, i64 threads)``: the context is a table of pointers, see ``Slot``. The instructions
 are a table too, of constants, which a loop goes through. Each thread does its share of an instruction's units, and all
-wait for each other before the next instruction.
+wait for each other before the next instruction. Regions have tables like that, and ``control`` calls them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from glowpy_backends.cpu.builder import I8, I32, I64, PTR, VOID, Builder, Index, Ssa, index
 from glowpy_backends.cpu.context import Slot
+from glowpy_backends.cpu.control import Crew, emit_control
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
@@ -35,12 +36,13 @@ def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
     """Where each weight lies in the segment of weights, in the order of use; and the size of the segment, in bytes."""
     offsets: dict[Storage, int] = {}
     end = 0
-    for instruction in program.instructions:
-        for buffer in operand_buffers(instruction):
-            weight = buffer.storage
-            if isinstance(weight, Weight) and weight not in offsets:
-                offsets[weight] = end
-                end += -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
+    for part in program.programs():
+        for instruction in part.instructions:
+            for buffer in operand_buffers(instruction):
+                weight = buffer.storage
+                if isinstance(weight, Weight) and weight not in offsets:
+                    offsets[weight] = end
+                    end += -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
     return offsets, end
 
 
@@ -56,10 +58,10 @@ def gather_weights(program: Program) -> Array:
 
 
 def operand_buffers(instruction: Instruction) -> Sequence[Buffer]:
-    """The buffers whose pointers a kernel takes, in its order: results, then inputs."""
+    """The buffers whose pointers the code of an instruction takes, in its order: results, inputs, workspace."""
     if isinstance(instruction, ZeroHalo):
         return (instruction.buffer,)
-    return (*instruction.outputs, *instruction.inputs)
+    return (*instruction.outputs, *instruction.inputs, *instruction.workspace)
 
 
 def emit_net(
@@ -70,11 +72,12 @@ def emit_net(
     scratch_bytes = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
     scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
     b.declare(BARRIER, VOID, [PTR, I64])
-    table = _Table(b, program, kernels)
+    code = _Code(b, kernels, weight_offsets(program)[0])
+    run = code.define(program)
     with b.function("net", [PTR, I64, I64]) as (context, thread, threads):
         before = _flush(b) if flush_denormals else None
-        own = b.mul(thread, scratch_bytes)
-        table.run(context, b.gep(_slot(b, context, Slot.SCRATCH), own, I8), thread, threads)
+        scratch = b.gep(_slot(b, context, Slot.SCRATCH), b.mul(thread, scratch_bytes), I8)
+        b.call(run, [context, scratch, thread, threads])
         if before is not None:
             b.declare(RESTORE_DENORMALS, VOID, [I32])
             b.call(RESTORE_DENORMALS, [before])
@@ -85,73 +88,91 @@ def emit_net(
 
 def attach_scratch(program: Program, kernels: Mapping[Instruction, Kernel]) -> None:
     """Give the instructions whose kernels need it the scratch memory that they all share."""
-    taken = {buffer.name for buffer in program.buffers()}
-    name = next(n for n in ("scratch", *map("scratch.{}".format, range(len(taken)))) if n not in taken)
     most = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
-    scratch = Scratch(name, TensorType(Kind.U8, (most,)))
-    for instruction, kernel in kernels.items():
-        if isinstance(instruction, Compute) and kernel.scratch_bytes:
-            instruction.scratch = scratch
+    for part in program.programs():
+        taken = {buffer.name for buffer in part.buffers()}
+        name = next(n for n in ("scratch", *map("scratch.{}".format, range(len(taken)))) if n not in taken)
+        scratch = Scratch(name, TensorType(Kind.U8, (most,)))
+        for instruction in part.instructions:
+            if isinstance(instruction, Compute) and instruction in kernels and kernels[instruction].scratch_bytes:
+                instruction.scratch = scratch
 
 
 @dataclass
-class _Table:
-    """A program's instructions as constants; LLVM would take minutes for the calls of thousands, written out.
+class _Code:
+    """Programs whose instructions are constants; LLVM would take minutes for the calls of thousands, written out.
 
     A *step* is an adapter, a kernel, its number of units, and the number of its first place; a *place* is where an
-    operand lies, a slot of the context and bytes from there. The adapter is what calls a kernel of so many operands.
+    operand lies, a slot of the context and bytes from there. The adapter is what calls a kernel of so many operands, or
+    the code of one instruction with regions.
     """
 
     b: Builder
-    program: Program
     kernels: Mapping[Instruction, Kernel]
-    slots: dict[Storage, int] = field(init=False)
-    weights: dict[Storage, int] = field(init=False)
+    weights: Mapping[Storage, int]
+    arities: set[int] = field(default_factory=set)
+    """For which there is an adapter."""
+    programs: int = 0
+    controls: int = 0
 
-    def __post_init__(self) -> None:
-        caller = (*self.program.inputs, *self.program.outputs)
-        self.slots = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
-        self.weights = weight_offsets(self.program)[0]
+    def define(self, program: Program) -> str:
+        """Define what runs a program, ``void f(ptr context, ptr scratch, i64 thread, i64 threads)``; its name."""
+        caller = (*program.inputs, *program.outputs)
+        slots: dict[Storage, int] = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
         steps: list[str] = []
         places: list[str] = []
-        arities = set()
-        for instruction in self.program.instructions:
-            kernel = self.kernels[instruction]
-            buffers = operand_buffers(instruction)
-            arities.add(arity := len(buffers))
-            self.b.declare(kernel.symbol, VOID, [PTR] * (arity + 1) + [I64, I64])
-            steps.append(f"ptr @call{arity}, ptr @{kernel.symbol}, i64 {kernel.units}, i64 {len(places)}")
-            places.extend(f"i64 {slot}, i64 {offset}" for slot, offset in map(self._place, buffers))
-        for arity in sorted(arities):
-            self._define_adapter(arity)
-        self.b.constants("steps", (PTR, PTR, I64, I64), steps)
-        self.b.constants("places", (I64, I64), places)
-
-    def run(self, context: Ssa, scratch: Ssa, thread: Ssa, threads: Ssa) -> None:
-        """One thread's share of all steps."""
+        for instruction in program.instructions:
+            first = len(places)
+            lying = (self._place(buffer, slots) for buffer in operand_buffers(instruction))
+            places.extend(f"i64 {slot}, i64 {offset}" for slot, offset in lying)
+            steps.append(f"{self._call_of(instruction)}, i64 {first}")
+        name, self.programs = f"run{self.programs}", self.programs + 1
         b = self.b
-        barrier = _slot(b, context, Slot.BARRIER)
+        b.constants(f"{name}.steps", (PTR, PTR, I64, I64), steps)
+        b.constants(f"{name}.places", (I64, I64), places)
+        with b.function(name, [PTR, PTR, I64, I64], internal=True) as (context, scratch, thread, threads):
+            barrier = _slot(b, context, Slot.BARRIER)
 
-        def run_step(number: Index, _: list[Ssa]) -> None:
-            step = b.gep(Ssa("@steps", PTR), b.mul(number, 4), I64)
-            adapter, kernel, units, first = (b.load(b.gep(step, i, I64), t) for i, t in enumerate((PTR, PTR, I64, I64)))
-            places = b.gep(Ssa("@places", PTR), b.mul(first, 2), I64)
-            b.call_pointer(adapter, [kernel, places, context, scratch, *_share(b, units, thread, threads)])
-            b.call(BARRIER, [barrier, threads])
+            def run_step(number: Index, _: list[Ssa]) -> None:
+                step = b.gep(Ssa(f"@{name}.steps", PTR), b.mul(number, 4), I64)
+                fields = enumerate((PTR, PTR, I64, I64))
+                adapter, kernel, units, first = (b.load(b.gep(step, i, I64), type) for i, type in fields)
+                row = b.gep(Ssa(f"@{name}.places", PTR), b.mul(first, 2), I64)
+                b.call_pointer(adapter, [kernel, units, row, context, scratch, thread, threads])
+                b.call(BARRIER, [barrier, threads])
 
-        b.loop(0, len(self.program.instructions), 1, run_step)
+            b.loop(0, len(program.instructions), 1, run_step)
+        return name
+
+    def _call_of(self, instruction: Instruction) -> str:
+        """The adapter, the kernel and the units of an instruction."""
+        if isinstance(instruction, Compute) and instruction.regions:
+            return f"ptr @{self._define_control(instruction)}, ptr null, i64 0"
+        kernel = self.kernels[instruction]
+        arity = len(operand_buffers(instruction))
+        self.b.declare(kernel.symbol, VOID, [PTR] * (arity + 1) + [I64, I64])
+        if arity not in self.arities:
+            self.arities.add(arity)
+            self._define_adapter(arity)
+        return f"ptr @call{arity}, ptr @{kernel.symbol}, i64 {kernel.units}"
 
     def _define_adapter(self, arity: int) -> None:
         b = self.b
-        with b.function(f"call{arity}", [PTR, PTR, PTR, PTR, I64, I64], internal=True) as parameters:
-            kernel, places, context, scratch, begin, end = parameters
-            pointers = []
-            for i in range(arity):
-                slot, offset = (b.load(b.gep(places, 2 * i + j, I64), I64) for j in (0, 1))
-                pointers.append(b.gep(_slot(b, context, slot), offset, I8))
-            b.call_pointer(kernel, [*pointers, scratch, begin, end])
+        with b.function(f"call{arity}", _ADAPTER, internal=True) as parameters:
+            kernel, units, row, context, scratch, thread, threads = parameters
+            pointers = _pointers(b, row, context, arity)
+            b.call_pointer(kernel, [*pointers, scratch, *_share(b, units, thread, threads)])
 
-    def _place(self, buffer: Buffer) -> tuple[int, int]:
+    def _define_control(self, instruction: Compute) -> str:
+        b = self.b
+        functions = [self.define(region) for region in instruction.regions]
+        name, self.controls = f"control{self.controls}", self.controls + 1
+        with b.function(name, _ADAPTER, internal=True) as (_, _, row, context, scratch, thread, threads):
+            pointers = _pointers(b, row, context, len(operand_buffers(instruction)))
+            emit_control(b, instruction, functions, pointers, Crew(context, scratch, thread, threads))
+        return name
+
+    def _place(self, buffer: Buffer, slots: Mapping[Storage, int]) -> tuple[int, int]:
         """The slot and the bytes from there to the first logical element."""
         storage = buffer.storage
         offset = buffer.layout.offset * buffer.type.kind.nbytes
@@ -161,7 +182,20 @@ class _Table:
             case Weight():
                 return Slot.WEIGHTS, self.weights[storage] + offset
             case _:
-                return self.slots[storage], offset
+                return slots[storage], offset
+
+
+_ADAPTER = (PTR, I64, PTR, PTR, PTR, I64, I64)
+"""What an adapter takes: kernel, units, places, context, scratch, thread, threads."""
+
+
+def _pointers(b: Builder, row: Ssa, context: Ssa, count: int) -> list[Ssa]:
+    """Where the operands lie whose places begin at ``row``."""
+    found = []
+    for i in range(count):
+        slot, offset = (b.load(b.gep(row, 2 * i + j, I64), I64) for j in (0, 1))
+        found.append(b.gep(_slot(b, context, slot), offset, I8))
+    return found
 
 
 def _slot(b: Builder, context: Ssa, number: Index) -> Ssa:

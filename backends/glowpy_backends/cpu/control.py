@@ -1,0 +1,187 @@
+"""Control flow as native code: what calls the regions of an instruction.
+
+A region is a function as the program itself is, and takes a table of pointers likewise. Every thread has a table of its
+own on its stack and decides by what it reads from memory, after the barrier at which what it reads was complete: so all
+decide alike, and none waits for another to be told. Nothing is copied between iterations; what one carries on to the
+next is written to one of two places and read from the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from glowpy_backends.cpu.builder import I1, I8, I64, PTR, VOID, Builder, Index, Ssa, constant, index
+from glowpy_backends.cpu.context import Slot
+from glowpy_ir.errors import InvalidIR
+from glowpy_ir.ops.control import If, Loop
+from glowpy_ir.program import Compute, Program
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Where the code of an instruction finds itself: what its program was called with."""
+
+    context: Ssa
+    scratch: Ssa
+    """This thread's own."""
+    thread: Ssa
+    threads: Ssa
+
+
+@dataclass(frozen=True)
+class Callee:
+    """A region and the function that runs it."""
+
+    program: Program
+    function: str
+
+    def table(self, b: Builder, crew: Crew, arena: Ssa) -> Ssa:
+        """A table of pointers for calls of the region, where those of inputs and outputs are still missing."""
+        table = b.local(Slot.FIRST_IO + len(self.program.inputs) + len(self.program.outputs), PTR)
+        for slot in (Slot.WEIGHTS, Slot.SCRATCH, Slot.BARRIER):
+            b.store(b.load(b.gep(crew.context, slot, PTR), PTR), b.gep(table, slot, PTR))
+        b.store(arena, b.gep(table, Slot.ARENA, PTR))
+        return table
+
+    def fill(self, b: Builder, table: Ssa, first: int, pointers: Sequence[Ssa]) -> None:
+        """Put pointers into the table: inputs are counted from 0, outputs go on behind them."""
+        for i, pointer in enumerate(pointers, start=Slot.FIRST_IO + first):
+            b.store(pointer, b.gep(table, i, PTR))
+
+    def call(self, b: Builder, table: Ssa, crew: Crew) -> None:
+        b.call(self.function, [table, crew.scratch, crew.thread, crew.threads])
+
+
+def emit_control(
+    b: Builder, instruction: Compute, functions: Sequence[str], pointers: Sequence[Ssa], crew: Crew
+) -> None:
+    """The code of an instruction whose regions are these functions: ``void f(ptr table, ptr scratch, i64, i64)``.
+
+    ``pointers`` are those of its results, inputs and workspace. Results are complete at the barrier after it.
+    """
+    callees = [Callee(program, name) for program, name in zip(instruction.regions, functions, strict=True)]
+    given = iter(pointers)
+    rows = (instruction.outputs, instruction.inputs, instruction.workspace)
+    results, inputs, workspace = ([next(given) for _ in buffers] for buffers in rows)
+    match instruction.op:
+        case If():
+            _branch(b, callees, results, inputs, workspace[0], crew)
+        case Loop() as loop:
+            _Loop(b, loop, instruction, callees[0], results, inputs, workspace, crew).run()
+        case op:
+            raise InvalidIR(f"no code for {op.name}").at(instruction.origin)
+
+
+def _is_true(b: Builder, place: Ssa) -> Ssa:
+    return b.compare("ne", b.load(place, I8), constant(0, I8))
+
+
+def _branch(
+    b: Builder, callees: Sequence[Callee], results: Sequence[Ssa], inputs: Sequence[Ssa], arena: Ssa, crew: Crew
+) -> None:
+    condition, *captures = inputs
+
+    def run(callee: Callee) -> None:
+        table = callee.table(b, crew, arena)
+        callee.fill(b, table, 0, [*captures, *results])
+        callee.call(b, table, crew)
+
+    then, otherwise = callees
+    b.branch(_is_true(b, condition), lambda: run(then), lambda: run(otherwise))
+
+
+@dataclass
+class _Loop:
+    """A loop; its first and its last iteration are like all others."""
+
+    b: Builder
+    op: Loop
+    instruction: Compute
+    body: Callee
+    results: Sequence[Ssa]
+    inputs: Sequence[Ssa]
+    workspace: Sequence[Ssa]
+    crew: Crew
+
+    def run(self) -> None:
+        b, carried = self.b, self.op.carried
+        trips, condition, *operands = self.inputs
+        limit = b.intrinsic("smax", b.load(trips, I64), constant(0, I64))
+        if self.op.bound is not None:
+            limit = b.intrinsic("smin", limit, constant(self.op.extent, I64))
+        begins = b.op("and", b.compare("sgt", limit, constant(0, I64)), _is_true(b, condition))
+        table = self.body.table(b, self.crew, self.workspace[0])
+        self.body.fill(b, table, 1 + carried, operands[carried:])
+        initial = [constant(0, I64), *operands[:carried]]
+        done, *last = b.branch(begins, lambda: self._iterate(table, limit, initial), lambda: initial)
+        for k, pointer in enumerate(last):
+            self._bring_home(pointer, self.results[k], self.instruction.outputs[k].type.nbytes)
+        self._clear_rest(done)
+        self._by_first(lambda: b.store(done, self.results[-1]))
+
+    def _iterate(self, table: Ssa, limit: Ssa, initial: Sequence[Ssa]) -> list[Ssa]:
+        """All iterations; gives their number, and where what was carried is at last.
+
+        What is carried is written to the result and to its twin in turns, such that the last of all possible
+        iterations writes to the result.
+        """
+        b, carried = self.b, self.op.carried
+        _, conditions, *twins = self.workspace
+        number = b.local(1, I64)
+        self.body.fill(b, table, 0, [number])
+
+        def iteration(state: list[Ssa]) -> tuple[Ssa, Sequence[Ssa]]:
+            done, *now = state
+            left = b.op("sub", limit, done)
+            is_home = b.cast("trunc", left, I1)
+            homes = zip(self.results[:carried], twins, strict=True)
+            following = [b.select(is_home, home, twin) for home, twin in homes]
+            condition = b.gep(conditions, b.op("and", done, constant(1, I64)), I8)
+            stacked = [b.gep(stack, b.mul(done, row), I8) for stack, row in self._stacks()]
+            b.store(done, number)
+            self.body.fill(b, table, 1, now)
+            self.body.fill(b, table, len(self.body.program.inputs), [condition, *following, *stacked])
+            self.body.call(b, table, self.crew)
+            done = index(b.add(done, 1))
+            return b.op("and", b.compare("slt", done, limit), _is_true(b, condition)), [done, *following]
+
+        return b.repeat(iteration, initial)
+
+    def _stacks(self) -> Iterator[tuple[Ssa, int]]:
+        """Where elements are stacked, and how many bytes one has."""
+        scanned = self.body.program.outputs[1 + self.op.carried :]
+        for pointer, element in zip(self.results[self.op.carried : -1], scanned, strict=True):
+            yield pointer, element.type.nbytes
+
+    def _bring_home(self, source: Ssa, target: Ssa, size: int) -> None:
+        """Copy what came to lie elsewhere: the loop ended early, or never began. Each thread has its share."""
+        b = self.b
+        begin, end = (b.div(b.mul(size, t), self.crew.threads) for t in (self.crew.thread, b.add(self.crew.thread, 1)))
+
+        def copy() -> None:
+            b.declare("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])
+            places = [b.gep(pointer, begin, I8) for pointer in (target, source)]
+            b.call("llvm.memcpy.p0.p0.i64", [*places, index(b.sub(end, begin)), constant(0, I1)])
+
+        b.branch(b.compare("ne", source, target), copy)
+
+    def _clear_rest(self, done: Ssa) -> None:
+        """Zeros where elements of further iterations would be stacked."""
+        b = self.b
+        stacks = list(self._stacks())
+
+        def clear() -> None:
+            b.declare("llvm.memset.p0.i64", VOID, [PTR, I8, I64, I1])
+            for stack, row in stacks:
+                size: Index = b.mul(b.sub(self.op.extent, done), row)
+                rest = b.gep(stack, b.mul(done, row), I8)
+                b.call("llvm.memset.p0.i64", [rest, constant(0, I8), index(size), constant(0, I1)])
+
+        if stacks:
+            is_short = b.compare("slt", done, constant(self.op.extent, I64))
+            b.branch(is_short, lambda: self._by_first(clear))
+
+    def _by_first(self, work: Callable[[], None]) -> None:
+        """Let the first thread alone do this."""
+        self.b.branch(self.b.compare("eq", self.crew.thread, constant(0, I64)), work)

@@ -1,0 +1,113 @@
+"""Control flow computes the same everywhere: on arrays, on the interpreter, and as native code on any threads.
+
+``control.glow`` holds the graphs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from graphs import random_feeds
+
+import glowpy
+from glowpy.compiler import Compiled, compile_graph
+from glowpy.options import Options
+from glowpy.pipeline import Trace
+from glowpy.source import copy_graph
+from glowpy_backends.base import BackendOptions
+from glowpy_backends.cpu import Cpu
+from glowpy_ir.dot import to_dot
+from glowpy_ir.evaluate import evaluate
+from glowpy_ir.graph import Graph
+from glowpy_ir.program_text import parse_program, print_program
+from glowpy_ir.text import digest, parse, print_graph
+from glowpy_ir.types import Array
+from glowpy_ir.verify import verify
+from glowpy_ir.verify_program import verify_program
+
+TEXT = (Path(__file__).parent / "control.glow").read_text()
+GRAPHS = {name: text for text, name in re.findall(r"^(graph (\w+) \{.*?\n\}\n)", TEXT, re.DOTALL | re.MULTILINE)}
+MATRIX = np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)
+names = pytest.mark.parametrize("name", GRAPHS)
+
+
+def graph_of(name: str) -> Graph:
+    return parse(GRAPHS[name], arrays={"#w": MATRIX})
+
+
+def feeds_of(graph: Graph, seed: int) -> dict[str, Array]:
+    feeds = random_feeds(graph, seed)
+    return feeds | {"n": np.array((-1, 0, 1, 2, 3, 100)[seed])} if "n" in feeds else feeds
+
+
+def compiled(graph: Graph, backend: str = "cpu", threads: int = 1) -> Compiled:
+    return compile_graph(copy_graph(graph), Options(backend=backend, threads=threads), Trace(check=True))
+
+
+@names
+def test_text_of_graphs(name: str) -> None:
+    graph = graph_of(name)
+    verify(graph)
+    assert print_graph(graph) == GRAPHS[name].replace("#w", digest(MATRIX))
+    picture = to_dot(graph)
+    assert picture.count("{") == picture.count("}") == 1 + GRAPHS[name].count("graph ") - 1
+
+
+@names
+@pytest.mark.parametrize("backend", ["interpreter", "cpu"])
+def test_text_of_programs(name: str, backend: str) -> None:
+    program = compiled(graph_of(name), backend).program
+    arrays = {digest(weight.data): weight.data for part in program.programs() for weight in part.weights}
+    again = parse_program(print_program(program), Cpu(BackendOptions()).vocabulary(), arrays)
+    verify_program(again)
+    assert print_program(again) == print_program(program)
+
+
+@names
+def test_all_backends_agree(name: str) -> None:
+    graph = graph_of(name)
+    programs = [compiled(graph, *how) for how in (("interpreter", 1), ("cpu", 1), ("cpu", 2))]
+    for seed in range(6):
+        feeds = feeds_of(graph, seed)
+        expected = evaluate(graph, feeds)
+        for program in programs:
+            found = program.executable.run(feeds)
+            assert list(found) == graph.output_names
+            for wanted, array in zip(expected, found.values(), strict=True):
+                np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-5)
+
+
+@names
+def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    graph = graph_of(name)
+    model = glowpy.compile(graph, threads=1)
+    feeds = feeds_of(graph, 3)
+    expected = model.run(None, feeds)
+    model.save(tmp_path / "saved")
+    for wanted, found in zip(expected, glowpy.load(tmp_path / "saved").run(None, feeds), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_many_calls_at_once() -> None:
+    graph = graph_of("nested")
+    model = glowpy.compile(graph, threads=2)
+    feeds = [feeds_of(graph, seed) for seed in range(6)]
+    expected = [model.run(None, feed) for feed in feeds]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            found = model.run(None, feeds[number])
+            if not all(map(np.array_equal, found, expected[number])):
+                wrong.append(number)
+
+    threads = [Thread(target=work, args=(number,)) for number in range(len(feeds))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
