@@ -16,12 +16,12 @@ from glowpy.model_cache import ModelCache
 from glowpy.options import Options
 from glowpy.specialise import Runnable, Specialisation, Specialisations
 from glowpy_backends.base import BackendOptions
-from glowpy_ir.graph import Graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from glowpy.source import Source
+    from glowpy_ir.graph import Graph
 
 
 def compile(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.random import Generator
 
 from glowpy_ir.dims import bind, symbols
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType, kind_of
+
+if TYPE_CHECKING:  # it takes longer to import than a known model to load
+    from numpy.random import Generator
 
 Shapes = tuple[tuple[int, ...], ...]
 """The shape of each input, in the model's order."""

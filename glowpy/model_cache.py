@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from glowpy.options import Options
 from glowpy.specialise import Specialisations
 from glowpy_backends.base import backend_class
 from glowpy_backends.cpu.cache import Cache, key_of
+from glowpy_backends.cpu.emit import VERSION
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array
@@ -105,6 +104,7 @@ def _content(path: Path, known: Cache) -> bytes:
 
 def _hash(path: Path, size: int) -> bytes:
     """hashlib lets go of the interpreter, so that blocks are hashed side by side."""
+    from concurrent.futures import ThreadPoolExecutor  # rarely needed, as digests are noted
 
     def block(start: int) -> bytes:
         with path.open("rb") as file:
@@ -118,12 +118,12 @@ def _hash(path: Path, size: int) -> bytes:
 @cache
 def compiler_digest() -> str:
     """Changes whenever a file of the compiler does, or the LLVM that it uses."""
-    parts = [version("llvmlite")]
+    parts = [VERSION]
     for package in PACKAGES:
         found = find_spec(package)
         folders = found.submodule_search_locations if found and found.submodule_search_locations else []
         for folder in folders:
-            for file in sorted(Path(folder).rglob("*.py")):
-                status = file.stat()
-                parts.append(f"{file} {status.st_size} {status.st_mtime_ns}")
-    return key_of(*parts)
+            for place, _, names in os.walk(folder):
+                files = [os.path.join(place, name) for name in names if name.endswith(".py")]
+                parts.extend(f"{file} {(s := os.stat(file)).st_size} {s.st_mtime_ns}" for file in files)
+    return key_of(*sorted(parts))

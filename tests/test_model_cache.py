@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,14 @@ def test_only_files_are_kept(model: Path, tmp_path: Path) -> None:
     assert ModelCache.of(model.read_bytes(), Options(cache=tmp_path), {}, {}, {}) is None
     assert ModelCache.of(model, Options(backend="interpreter", cache=tmp_path), {}, {}, {}) is None
     assert ModelCache.of(tmp_path / "missing.onnx", Options(cache=tmp_path), {}, {}, {}) is None
+
+
+def test_a_known_model_loads_without_what_only_compiling_needs(model: Path, tmp_path: Path) -> None:
+    glowpy.compile(model, cache_dir=tmp_path)
+    code = (
+        "import sys, numpy, glowpy;"
+        f"glowpy.compile({str(model)!r}, cache_dir={str(tmp_path)!r})(numpy.ones(3, 'f'));"
+        "print({'onnx', 'numpy.random', 'importlib.metadata', 'glowpy_ir.op', 'glowpy_backends.cpu.builder'}"
+        " & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

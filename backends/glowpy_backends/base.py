@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # a compiled model runs without these
     from glowpy_ir.rewrite import Pass
     from glowpy_ir.strided import Strided
     from glowpy_ir.types import Array
+
+
+OWN = {"cpu": "Cpu", "interpreter": "Interpreter"}
+"""The classes of the backends that are packages here."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,13 @@ class Backend:
 
 def backend_class(name: str) -> type[Backend]:
     """The installed backend of this name; other distributions may bring their own. UsageError if there is none."""
+    if name in OWN:
+        own: type[Backend] = getattr(import_module(f"glowpy_backends.{name}"), OWN[name])
+        return own
+    from importlib.metadata import entry_points  # to look through all distributions takes longer than to load a model
+
     found = {entry.name: entry for entry in entry_points(group="glowpy.backends")}
     if name not in found:
-        raise UsageError(f"no backend '{name}'; installed: {', '.join(sorted(found))}")
+        raise UsageError(f"no backend '{name}'; installed: {', '.join(sorted({*OWN, *found}))}")
     loaded: type[Backend] = found[name].load()
     return loaded

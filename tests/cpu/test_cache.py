@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from glowpy_backends.cpu import objects
 from glowpy_backends.cpu.cache import Cache, CacheWarning, default_folder, key_of
+from glowpy_backends.cpu.target import Target
 
 
 @pytest.fixture
@@ -200,3 +202,10 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 def test_keys_cannot_leave_the_folder(cache: Cache) -> None:
     with pytest.raises(ValueError, match="not a key"):
         cache.get("../../../etc/passwd")
+
+
+def test_object_code_is_compiled_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    ir, target = "define void @f() { ret void }", Target.host()
+    code = objects.kept_object(ir, target, cache)
+    monkeypatch.setattr(objects, "emit_object", lambda ir, target: pytest.fail("compiled again"))
+    assert objects.kept_object(ir, target, cache) == code

@@ -17,7 +17,7 @@ import pytest
 from glowpy_backends.cpu.emit import emit_object
 from glowpy_backends.cpu.link import Library, link
 from glowpy_backends.cpu.target import Target
-from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS, RUN, thread_object
+from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS, RUN, thread_code
 from glowpy_backends.cpu.threads import Pool, pool, thread_library
 from glowpy_ir.errors import Unsupported, UsageError
 
@@ -260,7 +260,7 @@ def test_unreasonable_numbers_are_refused() -> None:
 
 def test_other_systems_are_refused() -> None:
     with pytest.raises(Unsupported, match="use --threads=1"):
-        thread_object(Target.named("avx2", "x86_64-pc-windows-msvc"))
+        thread_code(Target.named("avx2", "x86_64-pc-windows-msvc"))
 
 
 def in_new_process(code: str) -> str:

@@ -16,7 +16,8 @@ from typing import BinaryIO, cast
 import llvmlite
 
 from glowpy_backends.cpu import emit
-from glowpy_backends.cpu.cache import Cache, key_of
+from glowpy_backends.cpu.cache import Cache
+from glowpy_backends.cpu.objects import object_key
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.errors import InvalidIR
 
@@ -60,7 +61,7 @@ class KernelCompiler:
     def submit(self, symbol: str, ir: str) -> None:
         """Has the module ``ir``, which defines ``symbol``, compiled sooner or later."""
         if self._cache is not None:
-            code = self._cache.read(self._key(ir))
+            code = self._cache.read(object_key(ir, self._target))
             if code is not None:
                 self._objects[symbol] = code
                 return
@@ -117,11 +118,7 @@ class KernelCompiler:
                 return
             self._objects[symbol] = code
             if self._cache is not None:
-                self._cache.write(self._key(ir), code)
-
-    def _key(self, ir: str) -> str:
-        target = self._target
-        return key_of("object", emit.VERSION, target.triple, target.cpu, target.features, ir)
+                self._cache.write(object_key(ir, self._target), code)
 
 
 class _WorkerDied(Exception):

@@ -54,7 +54,7 @@ class NativeProgram:
         signature: Signature,
         objects: Sequence[bytes],
         weights: Array,
-        threads: int | None,
+        options: BackendOptions,
         modules: Mapping[str, str],
     ) -> None:
         if not signature.target.runs_here:
@@ -63,8 +63,10 @@ class NativeProgram:
         self._objects = tuple(objects)
         self._weights = weights
         self._modules = modules
-        self._threads = threads or default_threads()
-        imports = {name: thread_library().address(name) for name in (BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS)}
+        self._threads = options.threads or default_threads()
+        self._cache = options.cache
+        runtime = thread_library(self._cache)
+        imports = {name: runtime.address(name) for name in (BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS)}
         self._library = link(self._objects, [signature.symbol], imports)
         self._entry = self._library.address(signature.symbol)
         types = [(name, TensorType.parse(type)) for name, type in signature.outputs]
@@ -98,7 +100,7 @@ class NativeProgram:
             weights.nbytes,
             target,
         )
-        return cls(signature, list(objects.values()), weights, options.threads, modules)
+        return cls(signature, list(objects.values()), weights, options, modules)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name; inputs must have the types of the signature."""
@@ -107,7 +109,7 @@ class NativeProgram:
         results = [np.empty(extents, dtype) for _, extents, dtype in self._outputs]
         for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
             call.table[slot] = array.ctypes.data
-        pool().run(self._entry, ctypes.addressof(call.table), self._threads)
+        pool(self._cache).run(self._entry, ctypes.addressof(call.table), self._threads)
         with self._lock:
             self._idle.append(call)
         return {name: array for (name, *_), array in zip(self._outputs, results, strict=True)}
@@ -143,7 +145,7 @@ class NativeProgram:
             raise UsageError(f"{folder / CODE} is damaged; compile the model again")
         ends = np.cumsum([0, *sizes]).tolist()
         objects = [code[start:end] for start, end in pairwise(ends)]
-        return cls(signature, objects, weights, options.threads, {})
+        return cls(signature, objects, weights, options, {})
 
     def listing(self, kind: str) -> str:
         if not self._modules:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glowpy_backends.cpu.emit import emit_object
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.errors import Unsupported
 
@@ -37,8 +36,8 @@ FLUSH_DENORMALS, RESTORE_DENORMALS = "glowpy_flush_denormals", "glowpy_restore_d
 SYMBOLS = (RUN, BARRIER, START, STOP, FLUSH_DENORMALS, RESTORE_DENORMALS)
 
 
-def thread_object(target: Target) -> bytes:
-    """The object file that defines :data:`SYMBOLS`; Unsupported where there is no such code yet.
+def thread_code(target: Target) -> str:
+    """The LLVM module that defines :data:`SYMBOLS`; Unsupported where there is no such code yet.
 
     - ``i64 glowpy_run(ptr pool, ptr function, ptr context, i64 n)`` calls ``function(context, thread, n)`` on ``n``
       threads, 0 being the caller, and returns how many there were when all are done: as many as the pool has if that
@@ -55,7 +54,7 @@ def thread_object(target: Target) -> bytes:
     text = _TEXT
     for name in ("pause", "futex", "spin_ticks"):
         text = text.replace(f"${name}", str(getattr(machine, name)))
-    return emit_object(text + machine.denormals, target)
+    return text + machine.denormals
 
 
 @dataclass(frozen=True)

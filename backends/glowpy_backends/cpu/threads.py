@@ -8,9 +8,12 @@ import mmap
 import os
 import signal
 from functools import cache
+from pathlib import Path
 from threading import Lock
 
+from glowpy_backends.cpu.cache import Cache
 from glowpy_backends.cpu.link import Library, link
+from glowpy_backends.cpu.objects import kept_object
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import (
     ALLOWED,
@@ -20,7 +23,7 @@ from glowpy_backends.cpu.threadcode import (
     START,
     STOP,
     SYMBOLS,
-    thread_object,
+    thread_code,
 )
 from glowpy_ir.errors import UsageError
 
@@ -38,8 +41,8 @@ class Pool:
     does a call from within a run: nobody waits, and kernels give the same bits for any number of threads.
     """
 
-    def __init__(self) -> None:
-        code = thread_library()
+    def __init__(self, folder: Path | None = None) -> None:
+        code = thread_library(folder)
         self._memory = mmap.mmap(-1, POOL_BYTES)  # zeros
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._memory[ALLOWED] = _mask(os.sched_getaffinity(0))
@@ -88,10 +91,10 @@ class Pool:
                 self._size = MAX_THREADS
 
 
-def pool() -> Pool:
-    """The pool of this process; after a fork, the child gets its own."""
+def pool(folder: Path | None = None) -> Pool:
+    """The pool of this process; after a fork, the child gets its own. ``folder``: see :func:`thread_library`."""
     own = _pools.get(os.getpid())
-    return own or _pools.setdefault(os.getpid(), Pool())
+    return own or _pools.setdefault(os.getpid(), Pool(folder))
 
 
 _pools: dict[int, Pool] = {}
@@ -99,9 +102,13 @@ _pools: dict[int, Pool] = {}
 
 
 @cache
-def thread_library() -> Library:
-    """The pool's code, linked into this process; exports all of ``threadcode.SYMBOLS``."""
-    return link([thread_object(Target.host())], SYMBOLS)
+def thread_library(folder: Path | None = None) -> Library:
+    """The pool's code, linked into this process; exports all of ``threadcode.SYMBOLS``.
+
+    ``folder`` is that of the cache which keeps it for other processes; None: the user's.
+    """
+    target = Target.host()
+    return link([kept_object(thread_code(target), target, Cache(folder))], SYMBOLS)
 
 
 def _mask(processors: set[int]) -> bytes:
