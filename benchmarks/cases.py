@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glowpy.feeds import bind_open, check_feeds, random_feeds
+from glowpy.feeds import TensorSpec, bind_open, check_arrays, random_feeds
 from glowpy.source import for_others, open_source
 from glowpy_ir.types import Array
 
@@ -40,10 +40,11 @@ def load_case(model: str, dims: Mapping[str, int], shapes: Mapping[str, tuple[in
     given_shapes = {name: array.shape for name, array in given.items()}
     source = open_source(model, dims, {**given_shapes, **shapes}, {})
     inputs, _ = bind_open(source.inputs, {})
-    arrays = check_feeds(inputs, {**random_feeds(inputs, seed), **given})
+    arrays = check_arrays(inputs, {**random_feeds(inputs, seed), **given})
     extents = {
         str(dim): extent
         for spec, array in zip(declared.inputs, arrays, strict=True)
+        if isinstance(spec, TensorSpec)
         for dim, extent in zip(spec.type.shape, array.shape, strict=True)
         if not isinstance(dim, int)
     }

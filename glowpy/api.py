@@ -66,12 +66,13 @@ def compile(
 def from_source(source: Source, options: Options) -> Model:
     """The model of a source that is read already."""
     from glowpy.compiler import compile_graph
+    from glowpy.onnx.scope import input_key
     from glowpy.staged import Staged
 
     def build(shapes: Shapes) -> Runnable:
         parts = source.parts_for(shapes)
         first, names = next(parts), [spec.name for spec in source.inputs]
-        if first.results == first.gives and len(first.takes) == len(names):
+        if first.results == first.gives and first.takes == tuple(map(input_key, names)):
             return compile_part(first.graph)
         return Staged(names, first, parts, lambda: source.parts_for(shapes), compile_part)
 

@@ -27,7 +27,7 @@ class Artifact:
 
     name: str
     backend: str
-    inputs: tuple[TensorSpec, ...]
+    inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     programs: Mapping[Shapes, Runnable]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,8 +16,14 @@ from glowpy_ir.types import Array, Kind, TensorType, kind_of
 if TYPE_CHECKING:  # it takes longer to import than a known model to load
     from numpy.random import Generator
 
-Shapes = tuple[tuple[int, ...], ...]
-"""The shape of each input, in the model's order."""
+Form: TypeAlias = "TensorType | tuple[Form, ...] | None"
+"""What an input is, or a sequence of such things, or nothing."""
+
+Shapes: TypeAlias = "tuple[tuple[int, ...] | Form, ...]"
+"""The shape of each input, in the model's order; of one that is no tensor of a known rank, its form."""
+
+Feed: TypeAlias = "Array | list[Feed] | None"
+"""An input: a tensor, a sequence, or an optional that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class TensorSpec:
         return f"{self.name}: {self.type}"
 
 
+TENSOR = "tensor"
+"""The form of a tensor of an unknown rank."""
+
+
 @dataclass(frozen=True, slots=True)
 class LooseSpec:
     """The name and the form of an input or an output of which no tensor type is known.
@@ -50,6 +60,7 @@ class LooseSpec:
 
     name: str
     form: str
+    """``TENSOR``, or the standard's name of another form: sequence, optional."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.form}"
@@ -58,8 +69,23 @@ class LooseSpec:
 Spec = TensorSpec | LooseSpec
 
 
+def form_of(feed: Feed) -> Form:
+    """What is fed."""
+    if isinstance(feed, list):
+        return tuple(map(form_of, feed))
+    return None if feed is None else TensorType.of(feed)
+
+
+def shapes_of(inputs: Sequence[Spec], feeds: Sequence[Feed]) -> Shapes:
+    """What decides which program computes these inputs."""
+    return tuple(
+        feed.shape if isinstance(spec, TensorSpec) and isinstance(feed, np.ndarray) else form_of(feed)
+        for spec, feed in zip(inputs, feeds, strict=True)
+    )
+
+
 def name_feeds(
-    inputs: Sequence[TensorSpec], positional: Sequence[object], named: Mapping[str, object]
+    inputs: Sequence[Spec], positional: Sequence[object], named: Mapping[str, object]
 ) -> dict[str, object]:
     """The arguments of a call by the names of the inputs; a single mapping may stand for all of them."""
     if len(positional) == 1 and isinstance(positional[0], Mapping) and not named:
@@ -73,7 +99,7 @@ def name_feeds(
     return {**feeds, **named}
 
 
-def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
+def check_feeds(inputs: Sequence[Spec], feeds: Mapping[str, object]) -> list[Feed]:
     """The arrays to run with, in the order of the inputs and each contiguous, copied only where it must be.
 
     UsageError tells at once of all inputs that are missing, unknown, or have another dtype or shape. Nothing is
@@ -82,13 +108,16 @@ def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> li
     if len(feeds) == len(inputs) and all(_is_ready(spec, feeds.get(spec.name)) for spec in inputs):
         return [feeds[spec.name] for spec in inputs]  # type: ignore[misc]
     problems = [_unknown(name, inputs) for name in feeds if name not in {spec.name for spec in inputs}]
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Feed] = {}
     extents: dict[str, tuple[int, str]] = {}
     for spec in inputs:
         if spec.name not in feeds:
-            problems.append(f"input {spec.name!r} is missing; expected {spec.type}")
+            problems.append(f"input {spec.name!r} is missing; expected {_wanted(spec)}")
             continue
         try:
+            if isinstance(spec, LooseSpec):
+                arrays[spec.name] = _as_feed(spec, feeds[spec.name])
+                continue
             array = _as_array(spec, feeds[spec.name])
             _check_type(spec, array)
             _bind_symbols(spec, array, extents)
@@ -102,10 +131,23 @@ def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> li
     return list(arrays.values())
 
 
-def _is_ready(spec: TensorSpec, given: object) -> bool:
+def _as_feed(spec: LooseSpec, given: object) -> Feed:
+    if given is None:
+        return None
+    if isinstance(given, list | tuple):
+        return [_as_feed(spec, item) for item in given]
+    return _as_array(spec, given)
+
+
+def _wanted(spec: Spec) -> str:
+    return str(spec.type) if isinstance(spec, TensorSpec) else spec.form
+
+
+def _is_ready(spec: Spec, given: object) -> bool:
     """Whether an array surely needs no copy and no other look: the common case, which must cost next to nothing."""
     return (
-        isinstance(given, np.ndarray)
+        isinstance(spec, TensorSpec)
+        and isinstance(given, np.ndarray)
         and given.shape == spec.type.shape
         and given.dtype == spec.dtype
         and given.flags.c_contiguous
@@ -113,25 +155,27 @@ def _is_ready(spec: TensorSpec, given: object) -> bool:
     )
 
 
-def _list(inputs: Sequence[TensorSpec]) -> str:
+def _list(inputs: Sequence[Spec]) -> str:
     return ", ".join(map(str, inputs)) or "nothing"
 
 
-def _unknown(name: str, inputs: Sequence[TensorSpec]) -> str:
+def _unknown(name: str, inputs: Sequence[Spec]) -> str:
     near = get_close_matches(str(name), [spec.name for spec in inputs], n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the model takes {_list(inputs)}"
     return f"no input {name!r}; {hint}"
 
 
-def _as_array(spec: TensorSpec, given: object) -> Array:
+def _as_array(spec: Spec, given: object) -> Array:
     try:
         array = np.asarray(given, order="C")
     except (ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(f"input {spec.name!r}: expected {spec.type}, given no array ({error})") from None
-    if spec.type.kind is Kind.STRING and array.dtype.kind in "UT":
+        raise UsageError(f"input {spec.name!r}: expected {_wanted(spec)}, given no array ({error})") from None
+    if array.dtype.kind in "UT" and (isinstance(spec, LooseSpec) or spec.type.kind is Kind.STRING):
         return array.astype(object)
     if array.dtype == object and not all(isinstance(element, str) for element in array.flat):
-        raise UsageError(f"input {spec.name!r}: expected {spec.type}, given an array of Python objects")
+        raise UsageError(f"input {spec.name!r}: expected {_wanted(spec)}, given an array of Python objects")
+    if isinstance(spec, LooseSpec) and kind_of(array.dtype) is None:
+        raise UsageError(f"input {spec.name!r}: expected {_wanted(spec)}, given elements of type {array.dtype}")
     return array
 
 
@@ -161,8 +205,15 @@ def _bind_symbols(spec: TensorSpec, array: Array, extents: dict[str, tuple[int, 
             raise UsageError(f"dimension {name} is {known} in input {where!r} and {extent} in input {spec.name!r}")
 
 
-def _disagreements(spec: TensorSpec, array: Array, extents: Mapping[str, tuple[int, str]]) -> list[str]:
+def check_arrays(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
+    """The same for inputs that are all tensors."""
+    return [feed for feed in check_feeds(inputs, feeds) if isinstance(feed, np.ndarray)]
+
+
+def _disagreements(spec: Spec, array: Feed, extents: Mapping[str, tuple[int, str]]) -> list[str]:
     """The dimensions made of several symbols that do not come out as given."""
+    if not (isinstance(spec, TensorSpec) and isinstance(array, np.ndarray)):
+        return []
     values = {name: extent for name, (extent, _) in extents.items()}
     wanted = _bound(spec.type, values).shape
     return [
@@ -173,20 +224,30 @@ def _disagreements(spec: TensorSpec, array: Array, extents: Mapping[str, tuple[i
 
 
 def bind_open(
-    inputs: Sequence[TensorSpec], feeds: Mapping[str, object], extent: int = 1
+    inputs: Sequence[Spec], feeds: Mapping[str, object], extent: int = 1
 ) -> tuple[tuple[TensorSpec, ...], dict[str, int]]:
     """The inputs with all dimensions known: as in the arrays that are given, and ``extent`` where these do not tell.
 
-    The second answer is what was bound without being told.
+    The second answer is what was bound without being told. UsageError if an input's rank is not known.
     """
+    tensors = [_as_tensor(spec, feeds) for spec in inputs]
     known: dict[str, int] = {}
-    for spec in inputs:
+    for spec in tensors:
         if spec.name in feeds:
             known |= zip(map(str, spec.type.shape), np.asarray(feeds[spec.name]).shape, strict=False)
-    names = dict.fromkeys(name for spec in inputs for dim in spec.type.shape for name in sorted(symbols(dim)))
+    names = dict.fromkeys(name for spec in tensors for dim in spec.type.shape for name in sorted(symbols(dim)))
     assumed = {name: extent for name in names if name not in known}
     values = {name: known.get(name, extent) for name in names}
-    return tuple(replace(spec, type=_bound(spec.type, values)) for spec in inputs), assumed
+    return tuple(replace(spec, type=_bound(spec.type, values)) for spec in tensors), assumed
+
+
+def _as_tensor(spec: Spec, feeds: Mapping[str, object]) -> TensorSpec:
+    if isinstance(spec, TensorSpec):
+        return spec
+    if isinstance(given := feeds.get(spec.name), np.ndarray):
+        return TensorSpec(spec.name, TensorType.of(given))
+    hint = "give its shape" if spec.form == TENSOR else "it can be given only from Python"
+    raise UsageError(f"the model does not say how large input {spec} is; {hint}")
 
 
 def _bound(type: TensorType, values: Mapping[str, int]) -> TensorType:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glowpy.artifact import Artifact, fill_artifact, write_artifact
-from glowpy.feeds import Spec, TensorSpec, check_feeds, name_feeds
+from glowpy.feeds import Spec, check_feeds, name_feeds, shapes_of
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import Output, Specialisation, Specialisations
 from glowpy_ir.errors import UsageError
@@ -24,7 +24,7 @@ class Model:
         self,
         name: str,
         backend: str,
-        inputs: Sequence[TensorSpec],
+        inputs: Sequence[Spec],
         outputs: Sequence[Spec],
         programs: Specialisations,
     ) -> None:
@@ -50,9 +50,9 @@ class Model:
         unknown = [name for name in names or () if name not in {spec.name for spec in self.outputs}]
         if unknown:
             raise UsageError(f"no output {unknown[0]!r}; there are: {', '.join(map(str, self.outputs))}")
-        arrays = check_feeds(self.inputs, feeds)
-        program = self._programs.get(tuple(array.shape for array in arrays))
-        results = program.run(arrays)
+        given = check_feeds(self.inputs, feeds)
+        program = self._programs.get(shapes_of(self.inputs, given))
+        results = program.run(given)
         if names is None:
             return results
         by_name = {spec.name: array for spec, array in zip(self.outputs, results, strict=True)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glowpy.feeds import LooseSpec, Shapes, Spec, TensorSpec, bind_open
+from glowpy.feeds import TENSOR, LooseSpec, Shapes, Spec, TensorSpec, bind_open
 from glowpy.onnx.files import ModelFile, open_model
 from glowpy.onnx.inputs import Bindings, declared_shape, free_inputs, symbol_name
 from glowpy.onnx.model import parts_of
@@ -35,7 +35,7 @@ class Source:
     """A model, read but not compiled."""
 
     name: str
-    inputs: tuple[TensorSpec, ...]
+    inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     graph_for: Callable[[Shapes], Graph]
     """A new graph of the model for inputs of these shapes; Findings if it has to be run in parts."""
@@ -46,12 +46,12 @@ class Source:
 
     @property
     def is_static(self) -> bool:
-        return all(spec.type.is_static for spec in self.inputs)
+        return all(isinstance(spec, TensorSpec) and spec.type.is_static for spec in self.inputs)
 
     @property
     def shapes(self) -> Shapes:
         """Of the inputs; Unsupported if a dimension is open."""
-        return tuple(spec.type.extents for spec in self.inputs)
+        return tuple(spec.type.extents for spec in self.inputs if isinstance(spec, TensorSpec))
 
 
 def open_source(
@@ -69,11 +69,12 @@ def open_source(
     file = read_model(model)
     bindings = Bindings.of(file.proto.graph, dims, shapes, values)
     brought = [value for value in free_inputs(file.proto.graph) if value.name not in values]
-    inputs = tuple(TensorSpec(value.name, bindings.type_of(value)) for value in brought)
+    inputs = tuple(_input(value, bindings) for value in brought)
 
     def opened(given: Shapes) -> Parts:
-        bound = {spec.name: shape for spec, shape in zip(inputs, given, strict=True)}
-        return parts_of(file, dims, bound, values)
+        known = dict(zip((spec.name for spec in inputs), given, strict=True))
+        forms = {spec.name: known.pop(spec.name) for spec in inputs if isinstance(spec, LooseSpec)}
+        return parts_of(file, dims, known, values, forms)  # type: ignore[arg-type]  # the specs tell which is which
 
     def graph_for(given: Shapes) -> Graph:
         return opened(given).whole()
@@ -84,16 +85,17 @@ def open_source(
 
 
 def _outputs(
-    file: ModelFile, inputs: tuple[TensorSpec, ...], bindings: Bindings, graph_for: Callable[[Shapes], Graph]
+    file: ModelFile, inputs: tuple[Spec, ...], bindings: Bindings, graph_for: Callable[[Shapes], Graph]
 ) -> tuple[Spec, ...]:
     """The outputs as the model declares them; where it does not say what they are, as they are made."""
     declared = [_declared_output(value, bindings) for value in file.proto.graph.output]
-    if all(isinstance(spec, TensorSpec) for spec in declared):
+    loose = [spec.form for spec in declared if isinstance(spec, LooseSpec)]
+    if not loose or any(form != TENSOR for form in loose):
         return tuple(declared)
-    bound, _ = bind_open(inputs, {})
     try:
+        bound, _ = bind_open(inputs, {})
         made = graph_for(tuple(spec.type.extents for spec in bound)).outputs
-    except Findings:  # it is told when the model is compiled, unless knowing more helps
+    except (Findings, UsageError):  # it is told when the model is compiled, unless knowing more helps
         return tuple(declared)
     return tuple(
         spec if isinstance(spec, TensorSpec) else TensorSpec(spec.name, _open_type(spec.name, result.type))
@@ -104,6 +106,14 @@ def _outputs(
 def _open_type(name: str, made: TensorType) -> TensorType:
     """The type of an output whose dimensions are not declared: each is a symbol."""
     return made.with_shape(*(symbol(f"{symbol_name(name)}_{axis}") for axis in range(made.rank)))
+
+
+def _input(value: ValueInfoProto, bindings: Bindings) -> Spec:
+    form = value.type.WhichOneof("value") or "tensor_type"
+    open_rank = declared_shape(value) is None and value.name not in bindings.shapes
+    if form != "tensor_type" or open_rank:
+        return LooseSpec(value.name, form.removesuffix("_type"))
+    return TensorSpec(value.name, bindings.type_of(value))
 
 
 def _declared_output(value: ValueInfoProto, bindings: Bindings) -> Spec:

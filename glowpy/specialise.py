@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, Self
 
-from glowpy.feeds import Shapes, Spec
+from glowpy.feeds import Feed, Shapes, Spec
 from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Executable
 from glowpy_ir.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIMIT = 16
 """How many programs one model keeps."""
 
-Output = Array | list["Output"] | None
+Output = Feed
 """What a model gives: a tensor, a sequence, or an optional that holds nothing."""
 
 
@@ -46,7 +46,7 @@ class Runnable(Protocol):
     @property
     def memory(self) -> MemoryPlan: ...
 
-    def run(self, arrays: Sequence[Array]) -> list[Output]:
+    def run(self, feeds: Sequence[Feed]) -> list[Output]:
         """The outputs for inputs that fit, both in the model's order."""
         ...
 
@@ -69,9 +69,10 @@ class Specialisation:
         """What is needed to run what was compiled; its graph and its program are not."""
         return cls(compiled.executable, compiled.memory, tuple(buffer.name for buffer in compiled.program.inputs))
 
-    def run(self, arrays: Sequence[Array]) -> list[Output]:
+    def run(self, feeds: Sequence[Feed]) -> list[Output]:
         """The outputs for inputs that fit, both in the model's order."""
-        return list(self.executable.run(dict(zip(self.inputs, arrays, strict=True))).values())
+        arrays = dict(zip(self.inputs, feeds, strict=True))
+        return list(self.executable.run(arrays).values())  # type: ignore[arg-type]  # such a program takes tensors only
 
     def listing(self, kind: str) -> str:
         """The generated code as text; see ``Executable.listing``."""
@@ -109,7 +110,7 @@ class Specialisations:
 
     def _make(self, shapes: Shapes) -> Runnable:
         if self._build is None:
-            wanted = ", ".join(str(list(shape)) for shape in shapes)
+            wanted = ", ".join(str(list(shape)) if isinstance(shape, tuple) else str(shape) for shape in shapes)
             raise UsageError(f"there is no code for inputs of shapes {wanted}; compile the model for them")
         return self._build(shapes)
 

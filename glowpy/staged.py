@@ -9,6 +9,7 @@ from threading import Lock
 
 import numpy as np
 
+from glowpy.feeds import Feed
 from glowpy.onnx.importer import Fact
 from glowpy.onnx.parts import Answer, HostStep, Part, Result
 from glowpy.onnx.scope import input_key
@@ -84,9 +85,11 @@ class Staged:
         """The operators that were computed by the host."""
         return [step.op.name for stage in self._first.stages() for step in stage.part.steps]
 
-    def run(self, arrays: Sequence[Array]) -> list[Output]:
+    def run(self, feeds: Sequence[Feed]) -> list[Output]:
         """The outputs for inputs that fit, both in the model's order."""
-        found = dict(zip(self._keys, arrays, strict=True))
+        found: dict[str, Array] = {}
+        for key, feed in zip(self._keys, feeds, strict=True):
+            _lay_out(key, feed, found)
         stage = self._first
         while stage.part.results is None:
             stage = self._after(stage, stage.run(found))
@@ -123,6 +126,15 @@ class Staged:
     def _stage(self, part: Part, answers: tuple[Answer, ...], rest: Import) -> Stage:
         code = self._compile(part.graph) if part.gives else None
         return Stage(replace(part, graph=Graph(part.graph.name)), code, answers, rest=rest)
+
+
+def _lay_out(key: str, feed: Feed, found: dict[str, Array]) -> None:
+    """Add all tensors of an input; the items of a sequence are numbered."""
+    if isinstance(feed, list):
+        for number, item in enumerate(feed):
+            _lay_out(f"{key}.{number}", item, found)
+    elif feed is not None:
+        found[key] = feed
 
 
 def _run_step(step: HostStep, found: dict[str, Array]) -> tuple[TensorType, ...]:

@@ -14,7 +14,7 @@ from glowpy.cli.failure import grouped
 from glowpy.cli.opening import read_source
 from glowpy.cli.report import assumed_text, show_json
 from glowpy.cli.table import plural, render
-from glowpy.feeds import Shapes, TensorSpec, bind_open
+from glowpy.feeds import Shapes, Spec, bind_open
 from glowpy.onnx.weights import kind_of_code
 from glowpy.source import Source, read_model
 from glowpy_ir.errors import Findings, GlowError
@@ -46,7 +46,7 @@ def _problems(source: Source, shapes: Shapes, verbose: int) -> tuple[list[str], 
     return [], 0
 
 
-def _facts(model: ModelProto, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
+def _facts(model: ModelProto, inputs: Sequence[Spec]) -> dict[str, Any]:
     """What the file says, before anything is made of it."""
     graph = model.graph
     nodes = list(_nodes(graph))
@@ -57,7 +57,7 @@ def _facts(model: ModelProto, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "ir_version": model.ir_version,
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
-        "inputs": {spec.name: str(spec.type) for spec in inputs},
+        "inputs": dict(str(spec).split(": ", 1) for spec in inputs),
         "outputs": {value.name: _type_text(value.type) for value in graph.output},
         "weights": len(weights),
         "parameters": sum(math.prod(tensor.dims) for tensor in weights),

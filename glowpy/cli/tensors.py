@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glowpy.feeds import TensorSpec, name_feeds
+from glowpy.feeds import Spec, TensorSpec, name_feeds
 from glowpy.files import writing
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind
@@ -19,7 +19,7 @@ LITERAL = re.compile(rf"(?:(?P<name>.+)=)?(?P<dims>(?:\d+x)*)(?P<kind>{'|'.join(
 FORMS = "INPUT=@file.npy, INPUT=1x3x224x224xf32=1 or @file.npz"
 
 
-def read_inputs(arguments: Sequence[str], inputs: Sequence[TensorSpec]) -> dict[str, object]:
+def read_inputs(arguments: Sequence[str], inputs: Sequence[Spec]) -> dict[str, object]:
     """The tensors that the arguments describe, by input; without a name they count by position."""
     positional: list[object] = []
     named: dict[str, object] = {}
@@ -112,8 +112,10 @@ def _load(path: Path) -> Array | dict[str, Array]:
         raise UsageError(f"{path} is no .npy or .npz file: {error}") from None
 
 
-def _restore(array: object, spec: TensorSpec) -> object:
+def _restore(array: object, spec: Spec) -> object:
     """NumPy's files forget the kinds that NumPy does not know itself, such as bf16, and keep their bytes."""
+    if not isinstance(spec, TensorSpec):
+        return array
     if isinstance(array, np.ndarray) and array.dtype.kind == "V" and array.dtype.itemsize == spec.dtype.itemsize:
         return array.view(spec.dtype)
     return array

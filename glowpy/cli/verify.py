@@ -13,7 +13,7 @@ from glowpy.cli.options import ORACLES
 from glowpy.cli.progress import Progress
 from glowpy.cli.report import assumed_text, note, show_json
 from glowpy.cli.tensors import read_inputs
-from glowpy.feeds import bind_open, check_feeds, random_feeds
+from glowpy.feeds import bind_open, check_arrays, random_feeds
 from glowpy.options import Options
 from glowpy.source import for_others
 from glowpy.specialise import Output, flat_outputs
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     given = read_inputs(options.inputs, source.inputs)
     inputs, assumed = bind_open(source.inputs, given)
     note(options, assumed_text(assumed))
-    arrays = check_feeds(inputs, {**random_feeds(inputs, options.seed), **given})
+    arrays = check_arrays(inputs, {**random_feeds(inputs, options.seed), **given})
     feeds = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
     with progress.phase(f"running on {options.backend}"):
         made = flat_outputs(source.outputs, from_source(source, compiler_options(options)).run(None, feeds))

@@ -43,6 +43,10 @@ class Attributes:
         """The attributes that nobody asked for."""
         return [name for name in self._protos if name not in self._read]
 
+    def ignore(self, name: str) -> None:
+        """Take note of an attribute that says nothing that is not known otherwise."""
+        self._read.add(name)
+
     @overload
     def int(self, name: str) -> builtins.int: ...
     @overload

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from onnx import FunctionProto, GraphProto, NodeProto
 
+from glowpy.feeds import Form
 from glowpy.onnx.attributes import Attributes
 from glowpy.onnx.context import Loader, NodeContext
 from glowpy.onnx.demands import Demand, HostRequest
@@ -16,7 +17,7 @@ from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
 from glowpy.onnx.order import in_order, label, names_read
-from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Operand, Place, Scope, Skip, Waits, follow, input_key
+from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow, input_key
 from glowpy.onnx.signatures import find_signature, similar_names
 from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
@@ -86,8 +87,12 @@ class Importer:
             value.name = self._reserved.pop(full, "") or self.builder.graph.fresh_name(clean_name(full))
             self._named.add(value)
 
-    def add_input(self, name: str, type: TensorType) -> Value:
-        """A tensor that the caller brings, known to the caller by this very name."""
+    def add_input(self, name: str, type: Form) -> Operand:
+        """What the caller brings, known to the caller by this very name; the items of a sequence are numbered."""
+        if type is None:
+            return Nothing()
+        if isinstance(type, tuple):
+            return Bundle(tuple(self.add_input(f"{name}.{number}", item) for number, item in enumerate(type)))
         _check_size(type)
         value = self.builder.placeholder(name, type)
         self._named.add(value)

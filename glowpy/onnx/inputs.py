@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
-from onnx import GraphProto, TensorShapeProto, ValueInfoProto
+from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 
+from glowpy.feeds import Form
 from glowpy.onnx.weights import kind_of_code
 from glowpy_ir.dims import Dim, Expr, symbol
-from glowpy_ir.errors import BadModel, Unsupported, UsageError
+from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported, UsageError
 from glowpy_ir.types import Array, Kind, TensorType
 
 Shape = tuple[int | str, ...]
@@ -25,6 +26,7 @@ class Bindings:
     dims: Mapping[str, Dim]
     shapes: Mapping[str, tuple[Dim, ...]]
     values: Mapping[str, Array]
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,6 +64,14 @@ class Bindings:
                 raise Unsupported("the model does not say how many dimensions this input has; give its shape")
             return TensorType(kind, self.shapes[value.name])
         return TensorType(kind, tuple(self._dim(dim) for dim in shape))
+
+    def form_of(self, value: ValueInfoProto) -> Form:
+        """What an input is that may be no tensor; TypeMismatch if its elements are of another kind than declared."""
+        form = self.forms[value.name]
+        kind = _innermost_kind(value.type)
+        if any(type.kind is not kind for type in tensors_in(form)):
+            raise TypeMismatch(f"the elements of this input must be {kind.value}")
+        return form
 
     def value_of(self, name: str, type: TensorType) -> Array:
         """The value of an input; UsageError if it has another type than the input."""
@@ -109,6 +119,27 @@ def _declared(dim: TensorShapeProto.Dimension, fresh: str) -> int | str:
     if dim.HasField("dim_value"):
         return dim.dim_value if dim.dim_value > 0 else fresh  # real models write -1 and 0 for what they do not know
     return dim.dim_param if re.search(r"\w", dim.dim_param) and dim.dim_param != "None" else fresh
+
+
+def tensors_in(form: Form) -> Iterator[TensorType]:
+    """The types of all tensors."""
+    if isinstance(form, TensorType):
+        yield form
+    for item in form if isinstance(form, tuple) else ():
+        yield from tensors_in(item)
+
+
+def _innermost_kind(type: TypeProto) -> Kind:
+    """Of the tensors that a sequence or an optional consists of."""
+    match type.WhichOneof("value"):
+        case "tensor_type":
+            return kind_of_code(type.tensor_type.elem_type)
+        case "sequence_type":
+            return _innermost_kind(type.sequence_type.elem_type)
+        case "optional_type":
+            return _innermost_kind(type.optional_type.elem_type)
+        case other:
+            raise Unsupported(f"inputs of the form {other} are not supported; tensors, sequences and optionals are")
 
 
 def _kind(value: ValueInfoProto) -> Kind:

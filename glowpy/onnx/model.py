@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from onnx import IR_VERSION, ModelProto
 
+from glowpy.feeds import Form
 from glowpy.onnx.files import ModelFile, open_model
 from glowpy.onnx.functions import Functions, domain_of
 from glowpy.onnx.inputs import Bindings
@@ -42,11 +44,12 @@ def parts_of(
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     values: Mapping[str, Array] | None = None,
+    forms: Mapping[str, Form] | None = None,
 ) -> Parts:
-    """The same, for a model that may have to be run in parts."""
+    """The same, for a model that may have to be run in parts; ``forms`` says what inputs are that are no tensors."""
     file = open_model(source)
     model = file.proto
-    bindings = Bindings.of(model.graph, dims or {}, shapes or {}, values or {})
+    bindings = replace(Bindings.of(model.graph, dims or {}, shapes or {}, values or {}), forms=forms or {})
     try:
         return Parts(file, _opsets(model), Functions.of(model), bindings)
     except GlowError as error:

@@ -264,6 +264,9 @@ def _add_inputs(proto: GraphProto, importer: Importer, place: Place, bindings: B
             if not value.name or value.name in place.scope:
                 raise BadModel("two inputs have this name" if value.name else "an input needs a name")
             place.scope[value.name] = Hole.FAILED
+            if value.name in bindings.forms:
+                place.scope[value.name] = importer.add_input(value.name, bindings.form_of(value))
+                continue
             type = bindings.type_of(value)
             if value.name in bindings.values:
                 importer.define(place, value.name, importer.builder.constant(bindings.value_of(value.name, type)))

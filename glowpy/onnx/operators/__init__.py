@@ -15,6 +15,11 @@ from glowpy.onnx.operators import (
     elementwise,
     indexing,
     linear,
+    ml_features,
+    ml_labels,
+    ml_linear,
+    ml_trees,
+    ml_vectors,
     movement,
     normalization,
     pooling,
@@ -24,8 +29,10 @@ from glowpy.onnx.operators import (
     reduction,
     resampling,
     selection,
+    sequence,
     slicing,
     spectral,
+    vision,
 )
 
 STANDARD: tuple[ModuleType, ...] = (
@@ -46,12 +53,14 @@ STANDARD: tuple[ModuleType, ...] = (
     reduction,
     resampling,
     selection,
+    sequence,
     slicing,
     spectral,
+    vision,
 )
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
-CONTRIBUTED: tuple[ModuleType, ...] = ()
+CONTRIBUTED: tuple[ModuleType, ...] = (ml_features, ml_labels, ml_linear, ml_trees, ml_vectors)
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
 

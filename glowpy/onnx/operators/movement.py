@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glowpy.onnx.context import NodeContext, Table, positive_axes, positive_axis
 from glowpy.onnx.operators.constant import checked_shape
+from glowpy.onnx.scope import Named
 from glowpy_ir.dims import Dim, product
 from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
@@ -13,8 +14,10 @@ from glowpy_ir.ops.movement import Concat, Expand, Reshape, Transpose, full_slic
 from glowpy_ir.types import Kind
 
 
-def load_identity(c: NodeContext) -> Value:
-    return c.input(0)
+def load_identity(c: NodeContext) -> Named:
+    """Whatever it is: a tensor, a sequence or an optional."""
+    thing = c.thing(0)
+    return c.input(0) if thing is None else thing
 
 
 def load_dropout_7(c: NodeContext) -> tuple[Value, ...]:

@@ -36,7 +36,8 @@ class Gather(Primitive):
         return input.with_shape(*input.shape[: self.axis], *indices.shape, *input.shape[self.axis + 1 :])
 
     def evaluate(self, input: Array, indices: Array) -> Array:
-        return np.take(input, _in_range(indices, input.shape[self.axis]), self.axis)
+        taken = np.take(input, _in_range(indices, input.shape[self.axis]), self.axis)
+        return np.asarray(taken, input.dtype)  # a single text comes without its array
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class GatherND(Primitive):
         return input.with_shape(*indices.shape[:-1], *input.shape[self.batch + depth :])
 
     def evaluate(self, input: Array, indices: Array) -> Array:
-        return np.asarray(input[_positions(input, indices, self.batch)])
+        return np.asarray(input[_positions(input, indices, self.batch)], input.dtype)
 
 
 @dataclass(frozen=True)
