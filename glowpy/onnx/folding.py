@@ -14,7 +14,7 @@ from glowpy_ir.errors import BadModel, GlowError, Origin
 from glowpy_ir.evaluate import apply
 from glowpy_ir.graph import Builder, Constant, Graph, Value
 from glowpy_ir.infer import infer
-from glowpy_ir.op import Op
+from glowpy_ir.op import Hosted, Op
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.movement import Concat
 from glowpy_ir.types import Array, Kind, TensorType
@@ -86,20 +86,26 @@ class FoldingBuilder(Builder):
         parts = [self.add(Splat(dim, Kind.I64, (1,))) for dim in dims]
         return parts[0] if len(parts) == 1 else self.add(Concat(0), *parts, name=name)
 
-    def add_all(self, op: Op, *inputs: Value, names: Sequence[str] = ()) -> tuple[Value, ...]:
+    def add_all(
+        self, op: Op, *inputs: Value, names: Sequence[str] = (), regions: Sequence[Graph] = ()
+    ) -> tuple[Value, ...]:
         """As any builder; but constants if all ``inputs`` are known and small.
 
         Raises HostRequest for what only the host can compute.
         """
         if self._journal is None:
-            return self._make(op, inputs, names)
+            return self._make(op, inputs, names, regions)
         results = self._journal.recall(op)
         if results is None:
-            results = self._make(op, inputs, names)
+            results = self._make(op, inputs, names, regions)
             self._journal.note(op, results)
         return results
 
-    def _make(self, op: Op, inputs: tuple[Value, ...], names: Sequence[str]) -> tuple[Value, ...]:
+    def _make(
+        self, op: Op, inputs: tuple[Value, ...], names: Sequence[str], regions: Sequence[Graph]
+    ) -> tuple[Value, ...]:
+        if regions:
+            return super().add_all(op, *inputs, names=names, regions=regions)
         known = [value for value in inputs if isinstance(value, Constant)]
         try:
             if len(known) == len(inputs) and not _is_open(op):
@@ -109,7 +115,7 @@ class FoldingBuilder(Builder):
                     return tuple(self.constant(array, stem) for array, stem in zip(arrays, stems, strict=True))
             elif _is_open(op) or any(value in self._tracked for value in inputs):
                 return self._follow(op, inputs, names)
-            if op.hosted or (self.in_parts and _has_texts(op, inputs)):
+            if isinstance(op, Hosted) or (self.in_parts and _has_texts(op, inputs)):
                 raise HostRequest(op, inputs)
         except GlowError as error:
             raise error.at(self.origin) from None
@@ -157,7 +163,7 @@ def _has_texts(op: Op, inputs: Sequence[Value]) -> bool:
 def _compute(op: Op, inputs: Sequence[Constant]) -> tuple[Array, ...] | None:
     """The results of ``op``; None if they or the operands are large."""
     given = [value.type for value in inputs]
-    if not (_is_small(given) and (op.hosted or _is_small(infer(op, *given)))):
+    if not (_is_small(given) and (isinstance(op, Hosted) or _is_small(infer(op, *given)))):
         return None
     try:
         with np.errstate(all="ignore"):

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from glowpy_ir.dims import Expr
-from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.errors import TypeMismatch, Unsupported
 from glowpy_ir.strided import Strided
 from glowpy_ir.types import Array, TensorType
 
@@ -39,8 +39,6 @@ class Op:
     """Whether the order of the two operands does not matter."""
     in_place: ClassVar[tuple[int, ...]] = ()
     """The operands that ``may_overwrite`` answers for."""
-    hosted: ClassVar[bool] = False
-    """Whether no backend has it, and even the types of its results are known only when the host has computed it."""
 
     @classmethod
     def _read_parameters(cls, rule: Callable[..., Any], skip: int) -> None:
@@ -113,6 +111,16 @@ class Primitive(Op):
     def evaluate(self, *operands: Any, **_: Any) -> Array | tuple[Array, ...]:
         """The meaning: what every backend must compute, written in NumPy and made to be read."""
         raise NotImplementedError
+
+
+class Hosted(Primitive):
+    """A primitive that no backend has: the host evaluates it, and only then are the types of its results known."""
+
+    def __init_subclass__(cls) -> None:
+        cls._read_parameters(cls.evaluate, skip=1)
+
+    def infer(self, *operands: Any, **_: Any) -> Results:
+        raise Unsupported(f"{self.name} has no type before it is computed, so that it cannot stand in a graph")
 
 
 class Movement(Primitive):

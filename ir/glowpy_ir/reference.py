@@ -8,7 +8,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from glowpy_ir.calls import signature_text
-from glowpy_ir.op import Composite, Op
+from glowpy_ir.op import Composite, Hosted, Op
 from glowpy_ir.ops import FAMILIES, operators_in
 from glowpy_ir.structured import Structured
 
@@ -27,9 +27,11 @@ it is called in Python: operands, then, after the `*`, attributes.
 def page() -> str:
     """The page, in Markdown."""
     operators = operators_in(*FAMILIES).values()
-    composites, structured = (sum(issubclass(op, kind) for op in operators) for kind in (Composite, Structured))
-    primitives = len(operators) - composites - structured
-    count = f"There are {primitives} primitives, {composites} composites and {structured} structured operators.\n"
+    kinds = (Composite, Structured, Hosted)
+    composites, structured, hosted = (sum(issubclass(op, kind) for op in operators) for kind in kinds)
+    primitives = len(operators) - composites - structured - hosted
+    count = f"There are {primitives} primitives, {composites} composites, {structured} structured operators and\n"
+    count += f"{hosted} that the host computes.\n"
     return "\n".join((INTRODUCTION + count, *(_family(module) for module in FAMILIES)))
 
 
@@ -41,6 +43,8 @@ def _family(module: ModuleType) -> str:
 
 def _entry(cls: type[Op]) -> str:
     lines = [f"### {cls.__name__}\n", f"`{signature_text(cls)}`\n", f"{inspect.getdoc(cls)}\n"]
+    if issubclass(cls, Hosted):
+        lines.append("Computed by the host.\n")
     if issubclass(cls, Composite):
         lines.append(f"Composite of {', '.join(primitives_of(cls))}.\n")
     if issubclass(cls, Structured):

@@ -32,6 +32,7 @@ from glowpy.onnx.operators import (
     sequence,
     slicing,
     spectral,
+    text,
     vision,
 )
 
@@ -56,6 +57,7 @@ STANDARD: tuple[ModuleType, ...] = (
     sequence,
     slicing,
     spectral,
+    text,
     vision,
 )
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
