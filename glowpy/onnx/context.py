@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from glowpy.onnx.attributes import Attributes
 from glowpy.onnx.demands import Demand
 from glowpy.onnx.folding import FoldingBuilder
+from glowpy.onnx.regions import Region
 from glowpy.onnx.scope import Bundle, Named, Nothing, Operand, follow
 from glowpy_ir.dims import Dim
 from glowpy_ir.errors import BadModel, TypeMismatch
@@ -38,6 +39,8 @@ class NodeContext:
 
     A loader that calls this has asked for all that it needs to know before.
     """
+    region: Callable[[str], Region]
+    """Begins a region of this node; its argument is what the region is called."""
 
     @property
     def result_count(self) -> int:

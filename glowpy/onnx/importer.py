@@ -17,11 +17,12 @@ from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
 from glowpy.onnx.order import in_order, label, names_read
+from glowpy.onnx.regions import Region
 from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow, input_key
 from glowpy.onnx.signatures import find_signature, similar_names
 from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
-from glowpy_ir.graph import Value
+from glowpy_ir.graph import Graph, Value
 from glowpy_ir.types import Array, TensorType
 
 MOST_FINDINGS = 100
@@ -242,6 +243,7 @@ class Importer:
             opset,
             tuple(node.output),
             lambda graph, *operands: self._inline(graph, operands, node, place),
+            lambda name: self._region(name, node, place, origin),
         )
         try:
             made = loader(context)
@@ -288,6 +290,13 @@ class Importer:
         if found is None:
             self.value(place, name)
         return Hole.FAILED if found in (Hole.FAILED, Hole.ABSENT) else Alias(place, name)
+
+    def _region(self, name: str, node: NodeProto, place: Place, origin: Origin) -> Region:
+        """Begin a region of a node; what is wrong in it is not reported here."""
+        builder = FoldingBuilder(Graph(name), in_parts=self.builder.in_parts)
+        inner = Importer(self.source, builder, self.tables, self.functions, self.weights)
+        within = Place(place.scope, place.opsets, f"{place.prefix}{label(node)}/")
+        return Region(self, within, inner, builder.at(origin))
 
     def _inline(self, graph: GraphProto, operands: Sequence[Named], node: NodeProto, place: Place) -> tuple[Named, ...]:
         """Put a nested graph in place of its node, or in a line of copies of it."""

@@ -1,18 +1,289 @@
-"""Operators that choose which nodes run."""
+"""Operators that choose which nodes run, and how often.
+
+What is known when the model is imported leaves no choice. Otherwise the nested graphs become regions, which are
+compiled with all the rest, if their tensors have the same types whatever is chosen, and in each iteration.
+"""
 
 from __future__ import annotations
 
-from glowpy.onnx.context import NodeContext, Table
-from glowpy.onnx.scope import Named
-from glowpy_ir.errors import TypeMismatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import GraphProto
+
+from glowpy.onnx.context import NodeContext, Table, positive_axis
+from glowpy.onnx.folding import FoldingBuilder
+from glowpy.onnx.inputs import declared_shape
+from glowpy.onnx.regions import NotStatic, Region
+from glowpy.onnx.scope import Hole, Named
+from glowpy_ir.dims import Dim
+from glowpy_ir.errors import BadModel, TypeMismatch
+from glowpy_ir.graph import Constant, Value
+from glowpy_ir.ops.control import COUNT, If, Loop
+from glowpy_ir.ops.elementwise import Sub
+from glowpy_ir.ops.indexing import Gather
+from glowpy_ir.ops.movement import Concat, Reshape, Slice, Transpose
+from glowpy_ir.types import Kind
+
+FOREVER = np.array(np.iinfo(np.int64).max)
+"""The number of trips of a loop that only its condition ends."""
+
+MOST_STACKED = 1 << 26
+"""Bytes for which what a loop stacks may have room that it does not use; else its iterations are counted first."""
 
 
 def load_if(c: NodeContext) -> tuple[Named, ...]:
-    """A condition that is known now leaves one branch."""
-    branches = c.attributes.graph("else_branch"), c.attributes.graph("then_branch")
-    if c.known(0).size != 1:
+    """If: both branches as regions, or the one that is taken."""
+    branches = c.attributes.graph("then_branch"), c.attributes.graph("else_branch")
+    if any(dim != 1 for dim in c.type(0).shape):
         raise TypeMismatch(f"a condition must be one truth value, not {c.type(0)}")
-    return c.inline(branches[bool(c.known(0).item())])
+    if not c.is_known(0):
+        try:
+            return _choose(c, branches)
+        except NotStatic:
+            pass  # one of them can be imported once it is known which
+    return c.inline(branches[0 if c.known(0).item() else 1])
 
 
-LOADERS: Table = {("If", 1): load_if}
+def _choose(c: NodeContext, branches: Sequence[GraphProto]) -> tuple[Value, ...]:
+    regions = [c.region(name) for name in If.regions]
+    types = []
+    for region, proto in zip(regions, branches, strict=True):
+        results = region.run(proto)
+        types.append([value.type for value in results])
+        region.finish(zip((output.name for output in proto.output), results, strict=True))
+    if types[0] != types[1] or not types[0]:
+        raise NotStatic("the branches give tensors of different types")
+    captures = [*dict.fromkeys(value for region in regions for value in region.captures)]
+    graphs = [region.graph(captures) for region in regions]
+    return c.b.add_all(If(), _scalar(c.b, c.input(0)), *captures, regions=graphs)
+
+
+def _scalar(b: FoldingBuilder, value: Value) -> Value:
+    return b.add(Reshape(()), value) if value.type.rank else value
+
+
+def load_loop(c: NodeContext) -> tuple[Named, ...]:
+    """Loop: the body as a region; NotStatic if it cannot be one."""
+    body = c.attributes.graph("body")
+    carried = len(c.inputs) - 2
+    if len(body.input) != 2 + carried or len(body.output) < 1 + carried:
+        raise BadModel(f"the body takes {len(body.input)} and gives {len(body.output)}, which {carried} do not fit")
+    trips, condition = (c.optional(index) for index in (0, 1))
+    for value, kind in ((trips, Kind.I64), (condition, Kind.BOOL)):
+        if value is not None and (value.type.kind is not kind or any(dim != 1 for dim in value.type.shape)):
+            raise TypeMismatch(f"the number of trips and the condition must be single elements, not {value.type}")
+    if not all(isinstance(thing, Value) for thing in c.inputs[2:]):
+        raise NotStatic("what the loop carries is no tensor")
+    return _Loop(
+        c,
+        _scalar(c.b, trips) if trips else c.constant(FOREVER),
+        _scalar(c.b, condition) if condition else c.constant(np.array(True)),
+        tuple(c.input(2 + k) for k in range(carried)),
+        lambda region, number, *now: _run_body(region, body, number, now),
+        [c.wants(carried + k) for k in range(len(body.output) - 1 - carried)],
+    ).load()
+
+
+def _run_body(region: Region, body: GraphProto, number: Value, now: Sequence[Value]) -> list[Value]:
+    """The outputs of a loop's body in an iteration; its condition, which holds there, is a constant."""
+    lists = [declared_shape(value) == (1,) for value in body.input[:2]]
+    counter = region.b.add(Reshape((1,)), number) if lists[0] else number
+    holds = region.b.constant(np.ones((1,) if lists[1] else (), np.bool_))
+    condition, *rest = region.run(body, counter, holds, *now)
+    if condition.type.kind is not Kind.BOOL or any(dim != 1 for dim in condition.type.shape):
+        raise BadModel(f"the condition that the body gives must be one truth value, not {condition.type}")
+    return [_scalar(region.b, condition), *rest]
+
+
+Body = Callable[..., list[Value]]
+"""Builds an iteration: takes the region, the number of the iteration and what is carried; gives the condition for the
+next one, what is carried on, and what is stacked."""
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A loop on its way into the graph."""
+
+    c: NodeContext
+    trips: Value
+    condition: Value
+    initial: tuple[Value, ...]
+    body: Body
+    wanted: Sequence[bool]
+    """Which of the stacked results are used."""
+    room: Dim | None = None
+    """How many elements are stacked, even if there are fewer iterations; None: as many as there are iterations."""
+
+    def load(self) -> tuple[Named, ...]:
+        """What is carried at last, and what the iterations stacked."""
+        region = self._region(self.wanted)
+        if not any(self.wanted):
+            return (*self._add(region, None)[:-1], *(Hole.ABSENT for _ in self.wanted))
+        room = self._room(region)
+        if room is not None:
+            *results, _ = self._add(region, room)
+        else:
+            *results, done = self._add(region, self._enough(region))
+            results[len(self.initial) :] = self._cut(results[len(self.initial) :], done)
+        given = iter(results[len(self.initial) :])
+        return (*results[: len(self.initial)], *(next(given) if wants else Hole.ABSENT for wants in self.wanted))
+
+    def _room(self, region: Region) -> Dim | None:
+        """How many elements are stacked, if that can be told: then one for each trip, as nothing ends the loop early;
+        or if there is no telling how many there could be, and the iterations must be counted first."""
+        if self.room is not None:
+            return self.room
+        if all(isinstance(value, Constant) and value.data.item() for value in (region.outputs[0], self.condition)):
+            dims = self.c.b.dims_of(self.trips)
+            if dims and not isinstance(dims[0], int):
+                return dims[0]
+            return max(0, int(self.c.demand(self.trips, "the number of trips").item()))
+        if self._enough(region) is not None:
+            return None
+        done = self._add(self._region([False] * len(self.wanted)), None)[-1]
+        return int(self.c.demand(done, "the number of iterations").item())
+
+    def _enough(self, region: Region) -> int | None:
+        """For how many iterations there must be room, if that is not far too much."""
+        elements = [value.type for value in region.outputs[1 + len(self.initial) :]]
+        if not isinstance(self.trips, Constant) or not all(type.is_static for type in elements):
+            return None
+        most = max(0, int(self.trips.data.item()))
+        return most if most * sum(type.nbytes for type in elements) <= MOST_STACKED else None
+
+    def _cut(self, stacks: Sequence[Value], done: Value) -> list[Value]:
+        """The elements of the iterations that were."""
+        count = int(self.c.demand(done, "the number of iterations").item())
+        shapes = [(count, *stack.type.shape[1:]) for stack in stacks]
+        cuts = [Slice((0,) * len(shape), shape, (1,) * len(shape)) for shape in shapes]
+        return [self.c.b.add(cut, stack) for cut, stack in zip(cuts, stacks, strict=True)]
+
+    def _region(self, wanted: Sequence[bool]) -> Region:
+        """The body; NotStatic if an iteration makes other types than it takes."""
+        region = self.c.region("body")
+        number = region.input("iteration", COUNT)
+        now = [region.input(f"carried.{k}", value.type) for k, value in enumerate(self.initial)]
+        condition, *rest = self.body(region, number, *now)
+        following, stacked = rest[: len(now)], rest[len(now) :]
+        for k, (before, after) in enumerate(zip(now, following, strict=True)):
+            if before.type != after.type:
+                raise NotStatic(f"carried tensor {k} is {before.type} before an iteration, and {after.type} after it")
+        kept = [value for value, wants in zip(stacked, wanted, strict=True) if wants]
+        named = [("condition", condition), *((f"carried.{k}", value) for k, value in enumerate(following))]
+        region.finish([*named, *((f"stacked.{k}", value) for k, value in enumerate(kept))])
+        return region
+
+    def _add(self, region: Region, bound: Dim | None) -> tuple[Value, ...]:
+        captures = [*region.captures]
+        loop = Loop(len(self.initial), bound)
+        operands = (self.trips, self.condition, *self.initial, *captures)
+        return self.c.b.add_all(loop, *operands, regions=[region.graph(captures)])
+
+
+def load_scan_8(c: NodeContext) -> tuple[Named, ...]:
+    """Scan before version 9: a loop for each element of the batch, each as long as its sequence."""
+    body, count = c.attributes.graph("body"), c.attributes.int("num_scan_inputs")
+    backward = c.attributes.ints("directions", (0,) * count)
+    lengths, operands = c.optional(0), [c.input(index) for index in range(1, len(c.inputs))]
+    if any(value.type.rank < 1 or value.type.shape[0] != operands[0].type.shape[0] for value in operands):
+        raise TypeMismatch("all operands must have the same batch as their first dimension")
+    whole = [_Scanned(axis=0, backward=bool(flag)) for flag in backward]
+    rows = []
+    for number in range(operands[0].type.with_shape(operands[0].type.shape[0]).count):
+        place = c.constant(np.array(number))
+        own = [c.b.add(Gather(0), value, place) for value in operands]
+        trips = c.b.add(Gather(0), lengths, place) if lengths else None
+        rows.append(_scan(c, body, own, whole, [_Scanned()] * _stacked(body, len(own) - count), trips))
+    batches = zip(*rows, strict=True)
+    return tuple(_stack(c, row) if all(isinstance(v, Value) for v in row) else Hole.ABSENT for row in batches)
+
+
+def load_scan(c: NodeContext) -> tuple[Named, ...]:
+    """Scan: a loop that takes slices of its operands apart, and stacks what comes of them."""
+    body, count = c.attributes.graph("body"), c.attributes.int("num_scan_inputs")
+    stacked = _stacked(body, len(c.inputs) - count)
+    takes, gives = (
+        [_Scanned(axis, bool(flag)) for axis, flag in zip(axes, flags, strict=True)]
+        for axes, flags in (
+            (c.attributes.ints(f"scan_{way}_axes", (0,) * n), c.attributes.ints(f"scan_{way}_directions", (0,) * n))
+            for way, n in (("input", count), ("output", stacked))
+        )
+    )
+    return _scan(c, body, [c.input(index) for index in range(len(c.inputs))], takes, gives, None)
+
+
+def _stacked(body: GraphProto, states: int) -> int:
+    if states < 0 or len(body.output) < states:
+        raise BadModel(f"the body gives {len(body.output)} tensors, fewer than {states} states")
+    return len(body.output) - states
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """How slices lie in a tensor: along which axis, and whether the last comes first."""
+
+    axis: int = 0
+    backward: bool = False
+
+    def element(self, region: Region, whole: Value, number: Value, length: Dim) -> Value:
+        """The slice for an iteration."""
+        b = region.b
+        if self.backward:
+            number = b.add(Sub(), _scalar(b, b.dims((length - 1,))), number)
+        return b.add(Gather(positive_axis(self.axis, whole.type.rank)), region.capture(whole), number)
+
+    def whole(self, c: NodeContext, stack: Value) -> Value:
+        """The tensor whose slices are stacked along the first axis, in the order of the iterations."""
+        rank = stack.type.rank
+        if self.backward:
+            last = stack.type.shape[0] - 1
+            flip = Slice((last, *(0,) * (rank - 1)), stack.type.shape, (-1, *(1,) * (rank - 1)))
+            stack = c.b.add(flip, stack)
+        axis = positive_axis(self.axis, rank)
+        return c.b.add(Transpose((*range(1, axis + 1), 0, *range(axis + 1, rank))), stack) if axis else stack
+
+
+def _scan(
+    c: NodeContext,
+    body: GraphProto,
+    operands: Sequence[Value],
+    takes: Sequence[_Scanned],
+    gives: Sequence[_Scanned],
+    trips: Value | None,
+) -> tuple[Named, ...]:
+    """What is carried at last, and what was stacked; there are ``trips``, or as many as there are slices."""
+    states = len(operands) - len(takes)
+    initial, wholes = operands[:states], operands[states:]
+    if not takes or any(value.type.rank == 0 for value in wholes):
+        raise TypeMismatch("a scan takes slices of at least one tensor that has them")
+    extents = [v.type.shape[positive_axis(way.axis, v.type.rank)] for v, way in zip(wholes, takes, strict=True)]
+    length = extents[0]
+    if any(extent != length for extent in extents):
+        raise TypeMismatch(f"all tensors must have as many slices, but have {', '.join(map(str, extents))}")
+
+    def run(region: Region, number: Value, *now: Value) -> list[Value]:
+        scanned = zip(takes, wholes, strict=True)
+        elements = [way.element(region, whole, number, length) for way, whole in scanned]
+        return [region.b.constant(np.array(True)), *region.run(body, *now, *elements)]
+
+    wanted = [c.wants(states + k) for k in range(len(gives))]
+    limit = _scalar(c.b, c.b.dims((length,))) if trips is None else trips
+    loop = _Loop(c, limit, c.constant(np.array(True)), tuple(initial), run, wanted, length)
+    results = loop.load()
+    ways = zip(gives, results[states:], strict=True)
+    return (*results[:states], *(way.whole(c, s) if isinstance(s, Value) else s for way, s in ways))
+
+
+def _stack(c: NodeContext, values: Sequence[Value]) -> Value:
+    """The values along a new first axis."""
+    return c.b.add(Concat(0), *(c.b.add(Reshape((1, *value.type.shape)), value) for value in values))
+
+
+LOADERS: Table = {
+    ("If", 1): load_if,
+    ("Loop", 1): load_loop,
+    ("Scan", 8): load_scan_8,
+    ("Scan", 9): load_scan,
+}
