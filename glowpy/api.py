@@ -33,6 +33,7 @@ def compile(
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     values: Mapping[str, object] | None = None,
+    bounds: Mapping[str, int] | None = None,
     exact: bool = False,
     flush_denormals: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -41,9 +42,12 @@ def compile(
 
     ``dims`` binds symbolic dimensions by name, ``shapes`` the shapes of inputs, and ``values`` whole inputs, which the
     model then takes no longer. If all dimensions are known, code is generated now, else on the first call with inputs
-    of new shapes. ``threads`` is how many work on one inference (None: as many as the process has cores), ``target``
-    the instruction set (None: this machine's). With ``exact`` no algorithm is used that rounds worse than the
-    definition; ``flush_denormals`` treats numbers below the normal range as zero.
+    of new shapes. ``bounds`` names a dimension that grows from call to call, such as the past of a decoder, and says
+    how far: one program serves all its extents then (see ``lengths``, which also says what is found without it).
+
+    ``threads`` is how many work on one inference (None: as many as the process has cores), ``target`` the instruction
+    set (None: this machine's). With ``exact`` no algorithm is used that rounds worse than the definition;
+    ``flush_denormals`` treats numbers below the normal range as zero.
 
     Raises UsageError for options that do not fit, BadModel for a model that is none, Unsupported for what cannot be
     compiled, and Findings if there are several such faults.
@@ -57,15 +61,16 @@ def compile(
     from glowpy.source import open_source  # with onnx, which takes longer to import than a known model to load
 
     source = open_source(model, dims or {}, shapes or {}, fixed)
-    compiled = from_source(source, options)
+    compiled = from_source(source, options, bounds)
     if known is not None and source.is_static and source.is_whole and compiled.is_whole:
         known.keep(compiled)
     return compiled
 
 
-def from_source(source: Source, options: Options) -> Model:
+def from_source(source: Source, options: Options, bounds: Mapping[str, int] | None = None) -> Model:
     """The model of a source that is read already."""
     from glowpy.compiler import compile_graph
+    from glowpy.lengths import Lengths
     from glowpy.onnx.scope import input_key
     from glowpy.staged import Staged
 
@@ -83,7 +88,7 @@ def from_source(source: Source, options: Options) -> Model:
     if source.is_static:
         programs = Specialisations({source.shapes: build(source.shapes)})
     else:
-        programs = Specialisations({}, build)
+        programs = Specialisations({}, build, Lengths.of(source, options, bounds or {}))
     return Model(source.name, options.backend, source.inputs, source.outputs, programs)
 
 

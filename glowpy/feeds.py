@@ -100,7 +100,7 @@ def name_feeds(
 
 
 def check_feeds(inputs: Sequence[Spec], feeds: Mapping[str, object]) -> list[Feed]:
-    """The arrays to run with, in the order of the inputs and each contiguous, copied only where it must be.
+    """The arrays to run with, in the order of the inputs, and as they are where that will do.
 
     UsageError tells at once of all inputs that are missing, unknown, or have another dtype or shape. Nothing is
     cast. Where two inputs share a symbolic dimension, their extents must be the same.
@@ -167,7 +167,7 @@ def _unknown(name: str, inputs: Sequence[Spec]) -> str:
 
 def _as_array(spec: Spec, given: object) -> Array:
     try:
-        array = np.asarray(given, order="C")
+        array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"input {spec.name!r}: expected {_wanted(spec)}, given no array ({error})") from None
     if array.dtype.kind in "UT" and (isinstance(spec, LooseSpec) or spec.type.kind is Kind.STRING):

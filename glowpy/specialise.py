@@ -16,6 +16,7 @@ from glowpy_ir.types import Array
 
 if TYPE_CHECKING:
     from glowpy.compiler import Compiled
+    from glowpy.lengths import Lengths
 
 LIMIT = 16
 """How many programs one model keeps."""
@@ -86,10 +87,15 @@ class Specialisations:
         self,
         programs: Mapping[Shapes, Runnable],
         build: Callable[[Shapes], Runnable] | None = None,
+        lengths: Lengths | None = None,
         limit: int = LIMIT,
     ) -> None:
-        """Start with ``programs``; ``build`` makes others, and without it there are none."""
+        """Start with ``programs``; ``build`` makes others, and without it there are none.
+
+        ``lengths`` has programs that serve many shapes.
+        """
         self._build = build
+        self._lengths = lengths
         self._limit = max(limit, len(programs))
         self._programs: OrderedDict[Shapes, Runnable] = OrderedDict(programs)
         self._lock = Lock()
@@ -100,12 +106,16 @@ class Specialisations:
         Threads that ask for a missing one wait until the first has compiled it.
         """
         with self._lock:
+            if self._lengths and (growing := self._lengths.known(shapes)):
+                return growing
             if shapes in self._programs:
                 self._programs.move_to_end(shapes)
-            else:
-                self._programs[shapes] = self._make(shapes)
-                if len(self._programs) > self._limit:
-                    self._programs.popitem(last=False)
+                return self._programs[shapes]
+            if self._lengths and (growing := self._lengths.learned(shapes)):
+                return growing
+            self._programs[shapes] = self._make(shapes)
+            if len(self._programs) > self._limit:
+                self._programs.popitem(last=False)
             return self._programs[shapes]
 
     def _make(self, shapes: Shapes) -> Runnable:

@@ -15,7 +15,7 @@ from onnx import helper
 
 import glowpy
 from glowpy.errors import BadModel, Findings, Unsupported, UsageError
-from glowpy.specialise import LIMIT
+from glowpy.specialise import LIMIT, Specialisations
 from glowpy_ir import Builder, Graph, TensorType
 from glowpy_ir.ops import elementwise as ew
 from glowpy_ir.text import print_graph
@@ -114,10 +114,19 @@ def test_open_dimensions_are_specialised_on_first_use(backend: str) -> None:
 
 
 def test_specialisations_are_bounded() -> None:
+    compiled = glowpy.compile(linear(2), backend="interpreter")._programs.all().popitem()[1]
+    programs = Specialisations({}, lambda shapes: compiled)
+    for n in range(LIMIT + 5):
+        programs.get(((n,),))
+    assert list(programs.all()) == [((n,),) for n in range(5, LIMIT + 5)]
+
+
+def test_an_extent_of_many_values_gets_one_program() -> None:
     m = glowpy.compile(sum_and_product(), backend="interpreter")
-    for n in range(1, LIMIT + 5):
-        m(np.ones(n, np.float32), np.ones(n, np.float32))
-    assert len(m._programs.all()) == LIMIT
+    for n in range(1, 40):
+        left, right = np.full(n, n, np.float32), np.arange(n, dtype=np.float32)
+        np.testing.assert_array_equal(m(left, right), [left + right, left * right])
+    assert len(m._programs.all()) == 3
 
 
 def test_dimensions_are_bound_by_name_or_shape() -> None:

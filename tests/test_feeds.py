@@ -30,12 +30,11 @@ def test_arrays_that_fit_are_not_copied() -> None:
     assert checked is x
 
 
-def test_strided_arrays_are_copied_into_order() -> None:
+def test_strided_arrays_are_taken_as_they_are() -> None:
     x = np.arange(6, dtype=np.float32).reshape(3, 2)[:, :1].T
     assert not x.flags.c_contiguous
     (checked,) = check_feeds([X], {"x": x})
-    assert checked.flags.c_contiguous
-    np.testing.assert_array_equal(checked, [[0, 2, 4]])
+    assert checked is x
 
 
 def test_scalars_stay_scalars() -> None:

@@ -42,8 +42,12 @@ class BackendOptions:
 class Executable(Protocol):
     """A compiled program; several threads may run it at once."""
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name, for inputs by name whose types have been checked."""
+    def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """The outputs by name, for inputs by name whose types have been checked.
+
+        Outputs are written ``into`` contiguous arrays where these are given. One may be the memory of an input that
+        the program writes this very output over (see ``program.continued``).
+        """
         ...
 
     def save(self, folder: Path) -> None:

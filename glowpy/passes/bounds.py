@@ -46,6 +46,8 @@ class Bounded:
     """The types of the model's inputs, in terms of the length. Their padding must be zero."""
     outputs: tuple[TensorType, ...]
     """Those of the outputs, whose padding may be anything."""
+    continued: Mapping[int, int]
+    """Outputs that are an input and something behind it, and these inputs, by number; their padding is zero."""
     most: int
     """The largest length for which there is room."""
 
@@ -59,6 +61,8 @@ class Padded:
     """As the model knows it: its dimensions are expressions of the length."""
     zeros: frozenset[int] = frozenset()
     """The padded dimensions whose padding is known to be zero."""
+    continues: Value | None = None
+    """The input of which this is what was and something behind it, with padding of zeros."""
 
     @property
     def padded(self) -> tuple[int, ...]:
@@ -91,7 +95,9 @@ def bounded(graph: Graph, symbol: str, capacity: int) -> Bounded:
     for name, result in zip(graph.output_names, made, strict=True):
         work.b.graph.set_output(name, result.value)
     types = tuple(value.type for value in graph.inputs)
-    return Bounded(work.b.graph, types, tuple(result.type for result in made), capacity - work.slack)
+    numbers = {value: i for i, value in enumerate(work.b.graph.inputs)}
+    continued = {i: numbers[thing.continues] for i, thing in enumerate(made) if thing.continues}
+    return Bounded(work.b.graph, types, tuple(thing.type for thing in made), continued, capacity - work.slack)
 
 
 @dataclass
@@ -392,7 +398,8 @@ def _concat(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
         start = start + thing.type.shape[op.axis]
     if all(isinstance(thing.type.shape[op.axis], int) or op.axis in thing.zeros for thing in inputs):
         zeros |= {op.axis}
-    return Padded(whole, type, zeros)
+    is_start = isinstance(first.value, Placeholder) and first.padded == (op.axis,) and op.axis in zeros
+    return Padded(whole, type, zeros, first.value if is_start else None)
 
 
 def _written(w: _Bounding, whole: Value, part: Padded, axis: int, start: Dim) -> Value:

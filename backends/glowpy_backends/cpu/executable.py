@@ -102,11 +102,14 @@ class NativeProgram:
         )
         return cls(signature, list(objects.values()), weights, options, modules)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """The outputs by name; inputs must have the types of the signature."""
+        given = into or {}
         call = self._take()
         inputs = [np.ascontiguousarray(feeds[name]) for name in self._inputs]
-        results = [np.empty(extents, dtype) for _, extents, dtype in self._outputs]
+        results = [
+            given[name] if name in given else np.empty(extents, dtype) for name, extents, dtype in self._outputs
+        ]
         for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
             call.table[slot] = array.ctypes.data
         pool(self._cache).run(self._entry, ctypes.addressof(call.table), self._threads)

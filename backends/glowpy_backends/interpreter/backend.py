@@ -47,10 +47,14 @@ class InterpretedProgram:
         computes = (i for i in program.instructions if isinstance(i, Compute))
         self.regions = {i: tuple(map(InterpretedProgram, i.regions)) for i in computes}
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> dict[str, Array]:
         arena = np.full(self.program.arena or 0, POISON, np.uint8)
         results = self.call(arena, [feeds[buffer.name] for buffer in self.program.inputs])
-        return {buffer.name: array for buffer, array in zip(self.program.outputs, results, strict=True)}
+        made = {buffer.name: array for buffer, array in zip(self.program.outputs, results, strict=True)}
+        for name, target in (into or {}).items():
+            target[...] = made[name]
+            made[name] = target
+        return made
 
     def call(self, arena: Array, inputs: Sequence[Array]) -> list[Array]:
         """The outputs for inputs in the program's order; ``arena`` is at least as large as its own must be."""

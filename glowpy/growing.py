@@ -1,0 +1,229 @@
+"""Programs for inputs with a dimension that grows from call to call, such as the past of a decoder.
+
+One program serves all lengths up to its capacity (see ``passes.bounds``), so that a step compiles nothing. What
+continues an input, as keys and values that are kept do, lies in a *room* that has place for more: the caller gets a
+view of its beginning, and where that view comes back as the input of a later call, the new is written behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from glowpy.feeds import Feed
+from glowpy.program.continued import sharing
+from glowpy.program.plan import MemoryPlan
+from glowpy_backends.base import Executable
+from glowpy_ir.dims import Dim, Expr, bind, symbol
+from glowpy_ir.types import Array, TensorType
+
+if TYPE_CHECKING:
+    from glowpy.compiler import Compiled
+    from glowpy.passes.bounds import Bounded
+    from glowpy_ir.program import Buffer
+
+Shapes = tuple[tuple[int, ...], ...]
+"""The shapes of inputs that are all tensors."""
+
+LENGTH = "length"
+"""The symbol of what grows."""
+
+ALIGNMENT = 64
+"""Bytes; the memory of a room begins at a multiple of them."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Shapes of a model's inputs that depend on one length, which is 1 at least."""
+
+    shapes: tuple[tuple[Dim, ...], ...]
+    """Each dimension is a number, or the length and a number."""
+    _moving: tuple[tuple[int, int, int], ...] = field(init=False)
+    """Input, axis, and what is added to the length."""
+
+    def __post_init__(self) -> None:
+        moving = (
+            (i, axis, _line(dim)[1])
+            for i, shape in enumerate(self.shapes)
+            for axis, dim in enumerate(shape)
+            if isinstance(dim, Expr)
+        )
+        object.__setattr__(self, "_moving", tuple(moving))
+
+    @classmethod
+    def of(cls, shapes: Shapes, moving: Sequence[tuple[int, int]]) -> Self:
+        """The family in which these dimensions, each an input and an axis, grow together; the first is the length."""
+        n = symbol(LENGTH)
+        first, axis = moving[0]
+        length = shapes[first][axis]
+        grown: list[list[Dim]] = [list(shape) for shape in shapes]
+        for i, d in moving:
+            grown[i][d] = n + (shapes[i][d] - length)
+        return cls(tuple(map(tuple, grown)))
+
+    def length(self, shapes: Shapes) -> int | None:
+        """The length of these shapes; None if they are not of the family."""
+        i, axis, more = self._moving[0]
+        if len(shapes[i]) <= axis:
+            return None
+        length = shapes[i][axis] - more
+        return length if length > 0 and self.at(length) == shapes else None
+
+    def at(self, length: int) -> Shapes:
+        """The shapes for a length."""
+        shapes: list[Any] = list(self.shapes)
+        for i, axis, more in self._moving:
+            shapes[i] = (*shapes[i][:axis], length + more, *shapes[i][axis + 1 :])
+        return tuple(shapes)
+
+
+def _line(dim: Dim) -> tuple[int, int]:
+    """``a`` and ``c`` of ``a * length + c``."""
+    at_zero, at_one = (bind(dim, {LENGTH: n}) for n in (0, 1))
+    assert isinstance(at_zero, int)
+    assert isinstance(at_one, int)
+    return at_one - at_zero, at_zero
+
+
+class Room:
+    """Memory for a tensor that grows along one axis; arrays that lie in it keep it alive."""
+
+    def __init__(self, type: TensorType, axis: int) -> None:
+        """Zeros, of which nothing is used yet."""
+        raw = np.zeros(type.nbytes + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        self._memory = raw[start : start + type.nbytes].view(type.kind.dtype).reshape(type.extents)
+        self.__array_interface__ = self._memory.__array_interface__  # what arrays made of this object look at
+        self._address = self._memory.ctypes.data
+        self._axis = axis
+        self._used = 0
+        self._lock = Lock()
+
+    def whole(self) -> Array:
+        """The tensor with the part that is not used yet."""
+        return np.asarray(self)
+
+    def begin(self, start: Array, used: int) -> None:
+        """Put a start into a room of which nothing is used; ``used`` is how far that part will reach soon."""
+        self._memory[tuple(map(slice, start.shape))] = start
+        self._used = used
+
+    def extend(self, start: Array, type: TensorType, used: int) -> bool:
+        """Whether ``start`` is all that is used of this room, a tensor of ``type``: then more is used from now on.
+
+        Only one can go on from there; who else wants to needs a room of his own.
+        """
+        memory, axis = self._memory, self._axis
+        with self._lock:
+            shape = (*memory.shape[:axis], self._used, *memory.shape[axis + 1 :])
+            if (start.shape, start.strides, start.dtype) != (shape, memory.strides, memory.dtype):
+                return False
+            if start.ctypes.data != self._address or type.extents != memory.shape:
+                return False
+            self._used = used
+            return True
+
+
+def room_of(array: Array) -> Room | None:
+    """The room that an array lies in, if it lies in one."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return owner if isinstance(owner, Room) else None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or an output of a program, and what of it is meant."""
+
+    name: str
+    type: TensorType
+    """With room for every length."""
+    lines: tuple[tuple[int, int, int], ...]
+    """The axes along which only so many places are meant; with ``a`` and ``c`` of ``a * length + c``."""
+
+    @classmethod
+    def of(cls, buffer: Buffer, type: TensorType) -> Self:
+        """A buffer of the program; ``type`` is in terms of the length."""
+        lines = ((d, *_line(dim)) for d, dim in enumerate(type.shape) if isinstance(dim, Expr))
+        return cls(buffer.name, buffer.type, tuple(lines))
+
+    def part(self, array: Array, length: int) -> Array:
+        """What is meant of a tensor for this length."""
+        if not self.lines:
+            return array
+        cuts = [slice(None)] * array.ndim
+        for axis, a, c in self.lines:
+            cuts[axis] = slice(a * length + c)
+        return array[tuple(cuts)]
+
+
+@dataclass(frozen=True, eq=False)
+class Growing:
+    """A program for all shapes of a family up to a length."""
+
+    family: Family
+    most: int
+    """The largest length for which there is room."""
+    executable: Executable
+    memory: MemoryPlan
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    length: str
+    """What the program calls the input that tells the length."""
+    rooms: Mapping[str, Tensor]
+    """The inputs that may lie in a room, and the outputs that continue them there."""
+
+    @classmethod
+    def of(cls, family: Family, bounded: Bounded, compiled: Compiled) -> Self:
+        """What was compiled of a graph with a bound."""
+        program = compiled.program
+        *inputs, length = program.inputs
+        outputs = tuple(map(Tensor.of, program.outputs, bounded.outputs))
+        by_name = {tensor.name: tensor for tensor in outputs}
+        return cls(
+            family,
+            bounded.most,
+            compiled.executable,
+            compiled.memory,
+            tuple(map(Tensor.of, inputs, bounded.inputs)),
+            outputs,
+            length.name,
+            {source: by_name[result] for result, source in sharing(program, bounded.continued).items()},
+        )
+
+    def run(self, feeds: Sequence[Feed]) -> list[Feed]:
+        """The outputs for inputs whose shapes are of the family; those that continue an input are views of a room."""
+        arrays = [feed for feed in feeds if isinstance(feed, np.ndarray)]
+        length = self.family.length(tuple(array.shape for array in arrays))
+        assert length is not None
+        given: dict[str, Array] = {self.length: np.array(length)}
+        into: dict[str, Array] = {}
+        for tensor, array in zip(self.inputs, arrays, strict=True):
+            if tensor.name in self.rooms:
+                result = self.rooms[tensor.name]
+                given[tensor.name] = into[result.name] = self._room(tensor, result, array, length).whole()
+            elif tensor.lines:
+                given[tensor.name] = whole = np.zeros(tensor.type.extents, array.dtype)
+                tensor.part(whole, length)[...] = array
+            else:
+                given[tensor.name] = array
+        made = self.executable.run(given, into)
+        return [tensor.part(made[tensor.name], length) for tensor in self.outputs]
+
+    def _room(self, tensor: Tensor, result: Tensor, start: Array, length: int) -> Room:
+        """The room that the input lies in, or a new one that it is copied into."""
+        ((axis, a, c),) = result.lines
+        room, used = room_of(start), a * length + c
+        if room is None or not room.extend(start, tensor.type, used):
+            room = Room(tensor.type, axis)
+            room.begin(start, used)
+        return room
+
+    def listing(self, kind: str) -> str:
+        """The generated code as text; see ``Executable.listing``."""
+        return self.executable.listing(kind)
