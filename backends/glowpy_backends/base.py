@@ -86,8 +86,11 @@ class Backend:
         """Whether it has a kernel for a composite operator, which then is not lowered."""
         return False
 
-    def fuses(self, head: Op) -> bool:
-        """Whether its kernel for ``head`` takes element-wise operators as an epilogue."""
+    def fuses(self, head: Op, converts: bool = False) -> bool:
+        """Whether its kernel for ``head`` takes element-wise operators as an epilogue.
+
+        If ``converts``, such that make elements of another kind than those of ``head``.
+        """
         return False
 
     def accepts(self, op: Op, index: int, layout: Strided) -> bool:

@@ -15,6 +15,7 @@ from glowpy_ir.op import Op
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.elementwise import Add, Binary, Div, Max, Min, Mul, Pow, Splat, Sub
 from glowpy_ir.ops.functions import Abs, Neg, Sqrt
+from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.logic import And, Less, Not, Or, Select, Xor
 from glowpy_ir.rewrite import Replacement, Rule
 from glowpy_ir.types import Kind
@@ -49,6 +50,15 @@ def multiply_by_zero(node: Node, b: Builder) -> Replacement:
     """x * 0 = 0, of integers: floats may be NaN or infinite"""
     match node:
         case Node(op=Mul(), inputs=(_, c)) if node.output.type.kind.is_integer and number_in(c) == 0:
+            return b.add(Splat(0, node.output.type.kind, node.output.type.shape))
+        case _:
+            return None
+
+
+def sum_nothing(node: Node, b: Builder) -> Replacement:
+    """x @ y = 0, if there is nothing to multiply"""
+    match node:
+        case Node(op=MatMul(), inputs=inputs) if any(0 in value.type.shape for value in inputs):
             return b.add(Splat(0, node.output.type.kind, node.output.type.shape))
         case _:
             return None
@@ -286,6 +296,7 @@ RULES: tuple[Rule, ...] = (
     put_constants_right,
     drop_neutral,
     multiply_by_zero,
+    sum_nothing,
     decide,
     merge_equal_operands,
     cancel_equal_operands,

@@ -24,7 +24,8 @@ OPERANDS = 12
 STEPS = 48
 """A body holds at most so many operators, as its code is repeated for several vectors at once."""
 
-Fuses = Callable[[Op], bool]
+Fuses = Callable[[Op, bool], bool]
+"""Whether an operator can be a head; of a body that makes another kind of elements than the head, if that is so."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ class Region:
             node = value.producer
             if node not in place or len(node.outputs) > 1:
                 continue
-            # Kernels compute in the kind of what they store: a head's body must not change it.
-            if value.type == self.last.output.type and self._has_all_uses(value) and fuses(node.op):
+            made = self.last.output.type
+            converts = value.type != made
+            if value.type.shape == made.shape and self._has_all_uses(value) and fuses(node.op, converts):
                 self.head = max(self.head or node, node, key=place.__getitem__)
 
     def replace(self, graph: Graph) -> list[Node]:

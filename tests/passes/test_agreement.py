@@ -38,7 +38,7 @@ from glowpy_ir.verify import verify
 relaxed = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def is_heavy(op: Op) -> bool:
+def is_heavy(op: Op, converts: bool = False) -> bool:
     return op.name in ("Conv", "MatMul", "MaxPool", "ReduceSum")
 
 

@@ -37,7 +37,7 @@ PASSES: dict[str, Callable[[Graph], bool]] = {
     "recognise": recognise,
     "lower": Lower(lambda op: op.name == "Softmax"),
     "transposes": turn_regions,
-    "fuse": Fuse(lambda op: op.name in ("Conv", "MatMul")),
+    "fuse": Fuse(lambda op, converts: op.name in ("Conv", "MatMul") and not converts),
     "dead": remove_dead_nodes,
 }
 FILES = sorted(Path(__file__).parent.glob("*.glow"))

@@ -5,7 +5,7 @@ In registers, bools are masks, and 16-bit floats are f32.
 
 from __future__ import annotations
 
-from glowpy_backends.cpu.arithmetic import absolute, bits
+from glowpy_backends.cpu.arithmetic import absolute, bits, same
 from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Builder, Ssa, Type, zero
 from glowpy_backends.cpu.halves import round_to_half
 from glowpy_ir.errors import Unsupported
@@ -56,9 +56,21 @@ _HALVES = {Kind.F16: F16, Kind.BF16: BF16}
 
 
 def _saturate(b: Builder, x: Ssa, type: Type, signed: bool) -> Ssa:
+    if type.element_bytes < 4:  # LLVM's own goes lane by lane
+        return _saturate_short(b, x, type, signed)
     name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{type.mangled}.{x.type.mangled}"
     b.declare(name, type, [x.type])
     return b.call(name, [x], type)
+
+
+def _saturate_short(b: Builder, x: Ssa, type: Type, signed: bool) -> Ssa:
+    bits = 8 * type.element_bytes
+    low, high = (same(n - signed * 2 ** (bits - 1), x) for n in (0, 2**bits - 1))
+    if signed:
+        x = b.select(b.compare("ord", x, x), x, zero(x.type))
+    x = b.select(b.compare("ogt", x, low), x, low)  # of NaN, the bound: without a sign that is 0
+    x = b.select(b.compare("olt", x, high), x, high)
+    return b.cast("trunc", b.cast("fptosi", x, x.type.with_element(I32)), type)
 
 
 def _odd_f32(b: Builder, x: Ssa) -> Ssa:

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type
+from glowpy_backends.cpu.pairs import add_products
 
 
 @dataclass(frozen=True)
 class RegisterTile:
     """``rows x vectors`` accumulators; ``rows`` holds each row's displacement in the left operand, in elements.
 
-    Of the last vector of the right operand ``tail`` lanes are in memory.
+    Of the last vector of the right operand ``tail`` lanes are in memory. If the operands are ``pairs``, an element is
+    two integers of 16 bits, whose two products are added.
     """
 
     type: Type
     rows: tuple[int, ...]
     vectors: int
     tail: int
+    pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def _steps(
 ) -> list[Ssa]:
     """``count`` steps of the innermost reduction in straight-line code."""
     element, lanes = tile.type.scalar, tile.type.lanes
+    multiply_add = add_products if tile.pairs else Builder.fma
     for u in range(count):
         places = [b.gep(right, u * reduction.right + j * lanes, element) for j in range(tile.vectors)]
         vectors = [b.load(place, tile.type) for place in places[:-1]]
@@ -111,7 +115,7 @@ def _steps(
             scalar = b.splat(b.load(b.gep(left, row + u * reduction.left, element), element), lanes)
             for j, vector in enumerate(vectors):
                 at = i * tile.vectors + j
-                sums[at] = b.fma(scalar, vector, sums[at])
+                sums[at] = multiply_add(b, scalar, vector, sums[at])
     return sums
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels import convolution, depthwise, winograd
 from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.pairs import as_pairs, pair_up, take_apart
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_backends.cpu.view import View
@@ -39,6 +40,14 @@ class Algorithm(Protocol):
     def kernel(self, spec: Convolution, target: Target) -> Kernel: ...
 
 
+def in_pairs(spec: Convolution) -> Convolution:
+    """A convolution of integers of 16 bits as one of pairs of channels; any other as it is."""
+    if not spec.is_narrow:
+        return spec
+    channels = spec.groups * -(-spec.in_channels // spec.groups // 2)
+    return replace(spec, image=as_pairs(spec.image), in_channels=channels, pairs=True)
+
+
 def weights_shape(spec: Convolution) -> tuple[int, ...]:
     """``(O, C/groups, KH, KW)``"""
     return spec.out_channels, spec.in_channels // spec.groups, *spec.kernel
@@ -56,21 +65,24 @@ def undo_permutation(packed: Array, algorithm: Algorithm, spec: Convolution) -> 
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """The sum over the window, as it is defined."""
+    """The sum over the window, as it is defined; channels are taken in ``pairs`` if they are of 16 bits."""
 
     tiling: Tiling
+    pairs: bool = False
 
     def halo(self, spec: Convolution) -> tuple[int, int, int, int]:
         return convolution.halo(spec)
 
     def pack(self, weights: Array, spec: Convolution) -> Array:
-        return convolution.pack_weights(weights, spec, self.tiling)
+        factors = pair_up(weights, 1) if spec.is_narrow else weights
+        return convolution.pack_weights(factors, in_pairs(spec), self.tiling)
 
     def unpack(self, packed: Array, spec: Convolution) -> Array:
-        return undo_permutation(packed, self, spec)
+        weights = undo_permutation(packed, self, in_pairs(spec))
+        return take_apart(weights, 1, weights_shape(spec)[1]) if spec.is_narrow else weights
 
     def kernel(self, spec: Convolution, target: Target) -> Kernel:
-        return convolution.convolution(spec, self.tiling, target)
+        return convolution.convolution(in_pairs(spec), self.tiling, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,8 @@ class PackedConv(Primitive):
 
     ``image [N, C/b, H, W, b]``, or ``[N, C, H, W]`` where the channels are too few for blocks; ``weights`` flat;
     ``bias [1, O/b, 1, 1, b]``; the result is ``[N, O/b, OH, OW, b]``. Image and result are in ``parts``. Lanes of the
-    result that have no channel are zero.
+    result that have no channel are zero. If the image is of i16, bias and result are of i32, and an image of few
+    channels is one block of them.
     """
 
     conv: Conv

@@ -9,49 +9,68 @@ import numpy as np
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels.matmul import MatMul as Product
 from glowpy_backends.cpu.kernels.matmul import merge_batch, pack_weights, tiling_of
+from glowpy_backends.cpu.pairs import as_pairs, pair_up, take_apart
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling
 from glowpy_backends.cpu.view import View
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Primitive
-from glowpy_ir.types import Array, TensorType
+from glowpy_ir.ops.linear import MatMul
+from glowpy_ir.types import Array, Kind, TensorType
 
 
 @dataclass(frozen=True)
 class PackedMatMul(Primitive):
-    """``lhs [*batch, M, K]`` times a matrix ``[K, columns]`` that was packed for ``tiling`` and ``target``."""
+    """``lhs [*batch, M, K]`` times a matrix ``[K, columns]`` that was packed for ``tiling`` and ``target``.
+
+    As ``pairs``, ``lhs`` is of i16 and K even; the weights are pairs of rows, and the result is of i32.
+    """
 
     columns: int
     tiling: Tiling
     target: Target
+    pairs: bool = False
 
     def infer(self, lhs: TensorType, weights: TensorType) -> TensorType:
         if lhs.rank < 2 or weights.rank != 1:
             raise TypeMismatch(f"PackedMatMul takes matrices and packed weights, not {lhs} and {weights}")
-        return lhs.with_shape(*lhs.shape[:-1], self.columns)
+        if self.pairs != (lhs.kind is Kind.I16) or (self.pairs and lhs.extents[-1] % 2):
+            raise TypeMismatch(f"PackedMatMul of pairs takes an even number of columns of i16, not {lhs}")
+        return TensorType(weights.kind, (*lhs.shape[:-1], self.columns))
 
     def evaluate(self, lhs: Array, weights: Array) -> Array:
-        depth = lhs.shape[-1]
-        result = View.dense(TensorType.of(lhs).kind, (*lhs.shape[:-1], self.columns))
-        spec = product(result, View.dense(TensorType.of(lhs).kind, lhs.shape), constant_right(result, depth), True)
+        spec = packed_product(TensorType.of(lhs), self.columns)
+        depth = spec.depth
         numbers = np.arange(1, depth * self.columns + 1).reshape(depth, self.columns)
         places = pack_weights(numbers, spec, self.tiling, self.target)
         matrix = np.zeros(depth * self.columns, weights.dtype)
         matrix[places[places > 0] - 1] = weights[places > 0]
-        made: Array = np.matmul(lhs, matrix.reshape(depth, self.columns))
+        matrix = matrix.reshape(depth, self.columns)
+        if self.pairs:
+            return MatMul().evaluate(lhs, take_apart(matrix, 0, lhs.shape[-1]))
+        made: Array = np.matmul(lhs, matrix)
         return made
 
 
-def pack_matrix(matrix: Array, lhs: TensorType, result: TensorType, target: Target) -> tuple[PackedMatMul, Array]:
+def pack_matrix(matrix: Array, lhs: TensorType, target: Target) -> tuple[PackedMatMul, Array]:
     """The operator for a constant matrix ``[K, N]``, and the weights that it takes."""
-    out = View.dense(result.kind, result.extents)
-    spec = product(out, View.dense(lhs.kind, lhs.extents), constant_right(out, matrix.shape[0]), True)
+    spec = packed_product(lhs, matrix.shape[1])
     tiling = tiling_of(spec, target)
-    return PackedMatMul(matrix.shape[1], tiling, target), pack_weights(matrix, spec, tiling, target)
+    rows = pair_up(matrix, 0) if spec.pairs else matrix
+    return PackedMatMul(matrix.shape[1], tiling, target, spec.pairs), pack_weights(rows, spec, tiling, target)
+
+
+def packed_product(lhs: TensorType, columns: int) -> Product:
+    """What the kernel computes for ``lhs`` if all lies densely."""
+    pairs = lhs.kind is Kind.I16
+    left = View.dense(lhs.kind, lhs.extents)
+    left = as_pairs(left) if pairs else left
+    result = View.dense(left.kind, (*lhs.extents[:-1], columns))
+    return product(result, left, constant_right(result, left.shape[-1]), True, pairs=pairs)
 
 
 def product(
-    result: View, left: View, right: View, constant: bool, epilogue: Epilogue | None = None
+    result: View, left: View, right: View, constant: bool, epilogue: Epilogue | None = None, pairs: bool = False
 ) -> Product:
     """What the kernel computes for operands that lie like this, with as many rows as share one right operand."""
     batch = result.shape[:-2]
@@ -60,6 +79,7 @@ def product(
         left.expand((*batch, *left.shape[-2:])),
         right.expand((*batch, *right.shape[-2:])),
         constant=constant,
+        pairs=pairs,
         epilogue=epilogue or Epilogue(),
     )
     return merge_batch(spec)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from glowpy_backends.cpu.builder import Builder, Index, Ssa, index
+from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, index
 from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.sweep import Nest, Sweep, sums_bytes, sweep
@@ -59,10 +59,12 @@ class Product:
     """``result[n, o, y, x] = epilogue(Σ_k left[n, y, x, k] * right[n, o, k])``, with ``o`` counting blocks.
 
     Operands of the kernel: the result, left, right, then those of the epilogue. Distances are in elements; those
-    between images have one number for each dimension of images.
+    between images have one number for each dimension of images. Operands and sums have elements of one size, ``sums``;
+    the epilogue may store others.
     """
 
     result: View
+    sums: Type
     epilogue: Epilogue
     nests: tuple[Nest, ...]
     """How the reduced dimension is walked; see ``widens``."""
@@ -87,6 +89,8 @@ class Product:
     """Writes the panel at a pointer into the scratch (the last argument), from where it is then read, interleaved."""
     packed_bytes: int = 0
     """The most that ``pack`` writes."""
+    pairs: bool = False
+    """Whether an element of the operands is two integers of 16 bits, whose two products are added."""
     ahead: int = 0
     """How far ahead of its use the right operand is fetched; 0 for one panel."""
 
@@ -104,7 +108,7 @@ class _Emitter:
         self.target = target
         *images, blocks, self.height, self.width, lanes = product.result.shape
         self.images = tuple(images)
-        self.type = product.result.element.vector(lanes)
+        self.type = product.sums.vector(lanes)
         group_blocks = product.group_blocks or blocks
         self.kinds = list(panels_of(group_blocks, tiling.vectors, product.tail, lanes))
         self.group_blocks = group_blocks
@@ -132,6 +136,7 @@ class _Emitter:
             tail=kind.tail,
             following=product.ahead or kind.vectors * product.right_block,
             packed=packed,
+            pairs=product.pairs,
         )
 
     def _unit(self, b: Builder, call: Call) -> None:

@@ -24,6 +24,7 @@ from glowpy_backends.cpu.kernels import (
     recurrent,
     reduction,
     resample,
+    sampling,
     search,
     selection,
     softmax,
@@ -51,6 +52,7 @@ from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
+from glowpy_ir.ops.sampling import MaxRoiPool, RoiAlign, Sample
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.ops.sorting import RowOrder, TopK
@@ -288,6 +290,11 @@ def trees_walked(site: Site) -> Kernel:
     return trees.tree_ensemble(site.op, site.results[0], site.operands, site.target)
 
 
+def plainly(kernel: Callable[..., Kernel]) -> Select:
+    """The kernel that is made of the operator, its results, its operands and the target, in this order."""
+    return lambda site: kernel(site.op, *site.results, *site.operands, site.target)
+
+
 KERNELS: Mapping[type[Op], Select] = {
     ArgMax: searched,
     ArgMin: searched,
@@ -302,6 +309,7 @@ KERNELS: Mapping[type[Op], Select] = {
     LogSoftmax: softmax_of_rows,
     MatMul: computed_matmul,
     MaxPool: pool,
+    MaxRoiPool: plainly(sampling.max_roi_pool),
     NonZero: places_not_zero,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
@@ -313,9 +321,11 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
+    RoiAlign: plainly(sampling.roi_align),
     RowOrder: lambda site: sorting.row_order(site.results[0], site.operands[0], site.target),
     RunningProduct: cumulated,
     RunningSum: cumulated,
+    Sample: plainly(sampling.sample),
     ScatterND: scattered,
     Softmax: softmax_of_rows,
     Splat: splat,

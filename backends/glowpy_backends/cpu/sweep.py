@@ -46,6 +46,8 @@ class Sweep:
     following: int
     """Elements from this panel to what is needed after it."""
     packed: bool = True
+    pairs: bool = False
+    """Whether an element of the operands is two integers of 16 bits."""
 
     def cut(self, depth: Index) -> Sweep:
         """The same sweep with ``depth`` rounds of the outermost reduction, in one pass."""
@@ -204,7 +206,8 @@ def _each_tile(
 ) -> None:
     element = plan.type.scalar
     rows = tuple(y * plan.row + x * plan.column for y, x in segment.pixels)
-    tile = RegisterTile(plan.type, rows, plan.vectors, plan.type.lanes if plan.packed else plan.tail)
+    lanes = plan.type.lanes if plan.packed else plan.tail
+    tile = RegisterTile(plan.type, rows, plan.vectors, lanes, plan.pairs)
 
     def down(i: Index, _: list[Ssa]) -> None:
         y = b.add(b.mul(i, segment.row_step), segment.row)

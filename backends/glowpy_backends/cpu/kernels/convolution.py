@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glowpy_backends.cpu.builder import Builder, Index
+from glowpy_backends.cpu.builder import I32, Builder, Index, Type
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.microkernel import Reduction
@@ -18,6 +18,7 @@ from glowpy_backends.cpu.sweep import Nest
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Problem, Tiling, choose, tile_rows
 from glowpy_backends.cpu.view import View
+from glowpy_ir.types import Kind
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,24 @@ class Convolution:
     groups: int = 1
     epilogue: Epilogue = field(default_factory=Epilogue)
     parts: int = 1
+    pairs: bool = False
+    """Whether an element of image and weights is an i32 that holds two channels, of 16 bits each."""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the image has integers of 16 bits, whose products are summed as i32."""
+        return self.image.kind is Kind.I16
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the channels can be taken in pairs, if they must be."""
+        apart = self.in_channels // self.groups % 2 == 1 and self.groups > 1
+        return not (self.is_narrow and apart) or self.groups == self.in_channels == self.out_channels
+
+    @property
+    def sums(self) -> Type:
+        """What products are summed in."""
+        return I32 if self.is_narrow else self.image.element
 
     @property
     def lanes(self) -> int:
@@ -212,6 +231,7 @@ def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
     per_image, per_block, per_row, per_column = spec.image.strides[:4]
     product = Product(
         result=spec.result,
+        sums=spec.sums,
         epilogue=spec.epilogue,
         nests=_nests(spec, window.channels),
         left_image=(per_image,),
@@ -224,6 +244,7 @@ def convolution(spec: Convolution, tiling: Tiling, target: Target) -> Kernel:
         panel_left=lambda b, block: b.mul(window.first_block(b, block), per_block),
         panel_depth=None if window.whole or spec.in_lanes == 1 else window.count,
         tail=spec.lanes,
+        pairs=spec.pairs,
     )
     return product_kernel("convolution", product, tiling, target)
 

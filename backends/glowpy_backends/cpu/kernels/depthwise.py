@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glowpy_backends.cpu.blocked import places
-from glowpy_backends.cpu.builder import Builder, Index, Ssa
+from glowpy_backends.cpu.builder import I32, Builder, Index, Ssa
 from glowpy_backends.cpu.epilogue import Output, Tile
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.convolution import Convolution
+from glowpy_backends.cpu.pairs import add_products
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import split
 
@@ -97,16 +98,17 @@ class _Window:
         """``count`` pixels from (y, x) on."""
         b, spec = self.builder, self.spec
         height, width = spec.kernel
-        type = spec.result.element.vector(spec.lanes)
+        type = spec.sums.vector(spec.lanes)
         sums = [results.start((0, 0, 0, p, 0), spec.lanes, type) for p in range(count)]
         per_row, per_column = spec.image.strides[2:4]
         top = b.sub(b.mul(y, spec.strides[0]), spec.pads[0])
         left = b.sub(b.mul(x, spec.strides[1]), spec.pads[1])
-        corner = b.gep(self.plane, b.add(b.mul(top, per_row), b.mul(left, per_column)), type.scalar)
+        element = spec.image.element
+        corner = b.gep(self.plane, b.add(b.mul(top, per_row), b.mul(left, per_column)), element)
 
         def line(i: Index, carried: list[Ssa]) -> list[Ssa]:
-            source = b.gep(corner, b.mul(i, spec.dilations[0] * per_row), type.scalar)
-            weights = b.gep(self.weights, b.mul(i, width * spec.lanes), type.scalar)
+            source = b.gep(corner, b.mul(i, spec.dilations[0] * per_row), element)
+            weights = b.gep(self.weights, b.mul(i, width * spec.lanes), element)
             if width > _STRAIGHT:
                 return b.loop(0, width, 1, lambda j, sums: self._taps(source, weights, j, 1, sums), carried)
             return self._taps(source, weights, 0, width, carried)
@@ -127,7 +129,9 @@ class _Window:
         stride, dilation = spec.strides[1], spec.dilations[1]
         source = b.gep(source, b.mul(first, dilation * spec.image.strides[3]), element)
         weights = b.gep(weights, b.mul(first, spec.lanes), element)
-        factors = [b.load(b.gep(weights, j * spec.lanes, element), type) for j in range(count)]
+        # Integers of 16 bits are multiplied as the first ones of pairs, of which the second ones are zero.
+        multiply_add = add_products if spec.is_narrow else Builder.fma
+        factors = [self._wide(b.load(b.gep(weights, j * spec.lanes, element), type)) for j in range(count)]
         loaded: dict[int, Ssa] = {}
         sums = list(sums)
         for p in range(len(sums)):
@@ -135,6 +139,9 @@ class _Window:
                 column = p * stride + j * dilation
                 if column not in loaded:
                     place = b.gep(source, column * spec.image.strides[3], element)
-                    loaded[column] = b.load(place, type)
-                sums[p] = b.fma(loaded[column], factor, sums[p])
+                    loaded[column] = self._wide(b.load(place, type))
+                sums[p] = multiply_add(b, loaded[column], factor, sums[p])
         return sums
+
+    def _wide(self, x: Ssa) -> Ssa:
+        return self.builder.cast("zext", x, x.type.with_element(I32)) if self.spec.is_narrow else x

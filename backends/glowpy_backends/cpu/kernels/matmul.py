@@ -36,7 +36,9 @@ class MatMul:
 
     All views have the same number of dimensions; the leading ones are broadcast to those of the result, with stride
     0. Any strides will do. A ``constant`` right operand comes packed (see :func:`pack_weights`): of its strides only
-    those that are 0 matter.
+    those that are 0 matter. The sums have the kind of the operands; the epilogue may make a result of another.
+
+    With ``pairs`` an element of the operands is an i32 that holds two integers of 16 bits, whose products are added.
     """
 
     result: View
@@ -44,6 +46,7 @@ class MatMul:
     right: View
     constant: bool = False
     epilogue: Epilogue = field(default_factory=Epilogue)
+    pairs: bool = False
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -91,7 +94,7 @@ def _merge(view: View) -> View:
 
 def tiling_of(spec: MatMul, target: Target) -> Tiling:
     """The tiling that the shape and the target suggest."""
-    lanes = target.lanes(spec.result.kind.nbytes)
+    lanes = target.lanes(spec.left.kind.nbytes)
     blocks = -(-spec.columns // lanes)
     if _streams(spec):
         return Tiling(spec.rows, min(4 if target.registers >= 32 else 2, blocks), spec.rows, unroll=_STREAMS)
@@ -117,7 +120,7 @@ def pack_weights(right: NDArray[Any], spec: MatMul, tiling: Tiling, target: Targ
 
     Dimensions of the batch that ``spec`` broadcasts have extent 1 in ``right`` (or are missing).
     """
-    lanes = target.lanes(spec.result.kind.nbytes)
+    lanes = target.lanes(spec.left.kind.nbytes)
     depth, columns = right.shape[-2:]
     blocks = -(-columns // lanes)
     matrices = right.reshape(-1, depth, columns)
@@ -136,7 +139,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
 
     For few rows, a right operand whose own rows are contiguous is read in place; any other is packed, panel by panel.
     """
-    lanes = target.lanes(spec.result.kind.nbytes)
+    lanes = target.lanes(spec.left.kind.nbytes)
     blocks = -(-spec.columns // lanes)
     packer = _Packer(spec, lanes)
     in_place = not spec.constant and spec.right.strides[-1] == 1 and spec.rows <= _FEW_ROWS
@@ -155,6 +158,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     )
     product = Product(
         result=_blocked(spec.result, lanes),
+        sums=spec.left.element,
         epilogue=epilogue,
         nests=_nests(spec, lanes, spec.right.strides[-2] if in_place else lanes),
         left_image=spec.left.strides[:-2],
@@ -167,6 +171,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
         widens=not in_place,
         pack=None if spec.constant or in_place else packer.pack,
         packed_bytes=0 if spec.constant or in_place else packer.nbytes(tiling.vectors),
+        pairs=spec.pairs,
     )
     return product_kernel("matmul", product, tiling, target)
 
@@ -219,7 +224,7 @@ class _Packer:
 
     def nbytes(self, vectors: int) -> int:
         blocks = min(vectors, -(-self.spec.columns // self.lanes))
-        return self.spec.depth * blocks * self.lanes * self.spec.result.kind.nbytes
+        return self.spec.depth * blocks * self.lanes * self.spec.right.kind.nbytes
 
     def pack(self, b: Builder, source: Ssa, kind: Panels, panel: Ssa) -> None:
         """Writes ``[K][vectors * lanes]`` to ``panel``."""

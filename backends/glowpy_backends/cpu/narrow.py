@@ -1,0 +1,34 @@
+"""Layout rules for products of narrow integers: they become products of i16, or where there is no kernel, of i32."""
+
+from __future__ import annotations
+
+from glowpy_ir.graph import Builder, Constant, Node, Value
+from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.linear import NARROW, MatMul
+from glowpy_ir.types import Kind
+
+
+def product_of_i16(node: Node, b: Builder) -> Value | None:
+    """x @ y = i16(x) @ i16(y), conv(x, w) = conv(i16(x), i16(w)), of integers of eight bits"""
+    return _as(Kind.I16, node, b)
+
+
+def product_of_i32(node: Node, b: Builder) -> Value | None:
+    """x @ y = i32(x) @ i32(y), conv(x, w) = conv(i32(x), i32(w)), of narrow integers"""
+    return _as(Kind.I32, node, b)
+
+
+def _as(kind: Kind, node: Node, b: Builder) -> Value | None:
+    match node:
+        case Node(op=MatMul() | Conv() as op, inputs=(x, y, *bias)):
+            kinds = {x.type.kind, y.type.kind}
+            if kinds <= NARROW and kinds != {kind}:
+                return b.add(op, _cast(b, x, kind), _cast(b, y, kind), *bias)
+    return None
+
+
+def _cast(b: Builder, value: Value, kind: Kind) -> Value:
+    if isinstance(value, Constant):
+        return b.constant(value.data.astype(kind.dtype), value.name)
+    return value if value.type.kind is kind else b.add(Cast(kind), value)
