@@ -18,6 +18,7 @@ from glowpy.onnx.operators.linear import load_gemm
 from glowpy.onnx.operators.movement import load_dropout_7, reshaped, split_into
 from glowpy.onnx.operators.resampling import resize_by_scales
 from glowpy.onnx.operators.slicing import pad_by
+from glowpy.onnx.scope import Named
 from glowpy.onnx.weights import KINDS
 from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
@@ -29,7 +30,7 @@ from glowpy_ir.ops.movement import Concat, Reshape
 def consuming(loader: Loader) -> Loader:
     """``loader`` for a version that may name operands to overwrite."""
 
-    def load(c: NodeContext) -> Value | tuple[Value, ...]:
+    def load(c: NodeContext) -> Named | tuple[Named, ...]:
         c.attributes.ints("consumed_inputs", ())
         return loader(c)
 
@@ -42,7 +43,7 @@ def broadcasting(loader: Loader) -> Loader:
     Its dimensions are those of the first from ``axis`` on, or the last ones.
     """
 
-    def load(c: NodeContext) -> Value | tuple[Value, ...]:
+    def load(c: NodeContext) -> Named | tuple[Named, ...]:
         lhs, rhs = c.input(0), c.input(1)
         axis = c.attributes.int("axis", None)
         if not c.attributes.flag("broadcast", False):
@@ -58,7 +59,7 @@ def broadcasting(loader: Loader) -> Loader:
     return consuming(load)
 
 
-def load_batch_normalization(c: NodeContext) -> Value | tuple[Value, ...]:
+def load_batch_normalization(c: NodeContext) -> Value:
     """Several results are for training; who only wants the first wants the given mean and variance to be used."""
     c.attributes.flag("is_test", False)
     return normalization.load_batch_normalization(c)
