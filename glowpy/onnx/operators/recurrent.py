@@ -125,16 +125,20 @@ def operands_of(c: NodeContext, op: RecurrentLayer) -> list[Value]:
 
 
 def make_rnn(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
+    """The cell of ONNX RNN."""
     return RnnCell(clip, *functions)
 
 
 def make_gru(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
-    return GruCell(clip, *functions, reset_after=c.attributes.flag("linear_before_reset", False))
+    """The cell of ONNX GRU."""
+    f, g = functions
+    return GruCell(clip, f, g, c.attributes.flag("linear_before_reset", False))
 
 
 def make_lstm(c: NodeContext, clip: float | None, functions: Sequence[Op]) -> Cell:
-    coupled = c.attributes.flag("input_forget", False)
-    return LstmCell(clip, *functions, coupled=coupled, has_peepholes=c.optional(7) is not None)
+    """The cell of ONNX LSTM."""
+    f, g, h = functions
+    return LstmCell(clip, f, g, h, c.attributes.flag("input_forget", False), c.optional(7) is not None)
 
 
 LOADERS: Table = {

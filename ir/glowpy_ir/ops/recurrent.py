@@ -353,12 +353,11 @@ class RecurrentLayer(Composite):
         for operand, rank in zip(operands, ranks, strict=True):
             if operand.rank != rank:
                 raise TypeMismatch(f"{self.name} takes an operand of {rank} dimensions where it is given {operand}")
-        for operand in (weights, recurrent, bias):
-            if isinstance(operand.shape[0], int) and operand.shape[0] != count:
-                raise TypeMismatch(f"a {self.direction.value} layer has weights for {count} directions, not {operand}")
-        width = 2 * cell.gates * recurrent.shape[2]
-        if bias.shape[1] != width and is_static((bias.shape[1], width)):
-            raise TypeMismatch(f"{cell.gates} gates of {recurrent.shape[2]} units have {width} biases, not {bias}")
+        width = cell.gates * recurrent.shape[2]
+        for operand, shape in ((weights, (count, width)), (recurrent, (count, width)), (bias, (count, 2 * width))):
+            if operand.shape[:2] != shape and is_static((*operand.shape[:2], *shape)):
+                what = f"{cell.gates} gates of {recurrent.shape[2]} units in {count} directions"
+                raise TypeMismatch(f"{what} need an operand that begins with {count} and {shape[1]}; not {operand}")
 
 
 def _part(e: Emitter[T], operand: T, direction: int) -> T:

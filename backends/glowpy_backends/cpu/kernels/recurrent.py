@@ -60,12 +60,15 @@ class _Stage:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step at work: for ``rows`` sequences from the one at ``first`` on, at step ``time``."""
+    """A step at work: for ``rows`` sequences from the one at ``first`` on."""
 
     call: Call
     rows: int
     first: Index
     time: Index
+    """Where in the sequences it stands."""
+    backward: Index
+    """1 if panels are visited last to first: what a cache holds of the weights is the end of the last visit."""
     current: Ssa
     """What is multiplied, ``[rows, padded]``."""
     following: Ssa
@@ -154,7 +157,8 @@ class _Emitter:
                 return
             b.branch(b.less(unit, count), these, lambda: choose(others, b.sub(unit, count), first + size * count))
 
-        choose(self.blocks, call.unit, 0)
+        if self.blocks:
+            choose(self.blocks, call.unit, 0)
 
     def _sequences(self, b: Builder, call: Call, rows: int, first: Index) -> None:
         """All steps of ``rows`` sequences."""
@@ -173,7 +177,7 @@ class _Emitter:
             time = b.sub(steps - 1, i) if self.op.reverse else i
             left, right = pair
             for stage in self.stages:
-                self._stage(b, _Step(call, rows, first, time, left, right, slots), stage)
+                self._stage(b, _Step(call, rows, first, time, b.rem(i, 2), left, right, slots), stage)
                 left, right = right, left
             return [left, right]
 
@@ -211,7 +215,11 @@ class _Emitter:
             start = b.gep(weights, b.mul(number, view.strides[0]), self.type.scalar)
             self._panel(b, step, stage, start, b.mul(number, units), counts)
 
-        b.loop(0, whole, 1, lambda number, _: panel(number, [lanes] * stage.vectors))
+        def visit(i: Index, _: list[Ssa]) -> None:
+            along = b.mul(i, b.sub(1, b.mul(2, step.backward)))
+            panel(b.add(along, b.mul(whole - 1, step.backward)), [lanes] * stage.vectors)
+
+        b.loop(0, whole, 1, visit)
         if rest:
             panel(whole, [min(lanes, rest - x) for x in range(0, rest, lanes)])
 
