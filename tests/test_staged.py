@@ -237,3 +237,66 @@ def test_the_code_of_all_parts_is_listed(computed_shape: ModelProto) -> None:
     compiled.run(None, {"x": X, "half": np.array([2, 6])})
     assert len(compiled.listing("llvm")) > len(first)
     assert compiled.memory_plan.arena >= 0
+
+
+def loop(body_nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str], *taken: str) -> NodeProto:
+    """A loop over the first of what it takes; its body's inputs after the first two are ``inputs``."""
+    given = [
+        tensor("i", I64),
+        tensor("goes", TensorProto.BOOL),
+        *(helper.make_empty_tensor_value_info(n) for n in inputs),
+    ]
+    made = [tensor("next", TensorProto.BOOL), *(helper.make_empty_tensor_value_info(n) for n in outputs)]
+    body = helper.make_graph([node("Identity", ["goes"], ["next"]), *body_nodes], "body", given, made)
+    return node("Loop", [taken[0], "", *taken[1:]], [f"final_{name}" for name in outputs], body=body)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "interpreter"])
+def test_a_loop_whose_tensor_grows(backend: str) -> None:
+    growing = loop([node("Concat", ["t", "t"], ["u"], axis=0)], ["t"], ["u"], "n", "x")
+    nodes = [growing, node("Exp", ["final_u"], ["y"])]
+    proto = model(nodes, [tensor("n", I64), tensor("x", F32, None, 6)], [tensor("y", F32, None, 6)])
+    compiled = glowpy.compile(proto, backend=backend)
+    for n in (0, 1, 3, 1):
+        compare(compiled({"n": np.array(n), "x": X[:2]}), np.exp(np.tile(X[:2], (2**n, 1))))
+
+
+def test_a_loop_whose_tensor_grows_until_the_data_say_so() -> None:
+    body_nodes = [
+        node("Concat", ["t", "t"], ["u"], axis=0),
+        node("ReduceSum", ["u"], ["s"], keepdims=0),
+        node("Less", ["s", "limit"], ["next"]),
+    ]
+    given = [tensor("i", I64), tensor("goes", TensorProto.BOOL), helper.make_empty_tensor_value_info("t")]
+    made = [tensor("next", TensorProto.BOOL), helper.make_empty_tensor_value_info("u")]
+    body = helper.make_graph(body_nodes, "body", given, made)
+    proto = model(
+        [node("Loop", ["", "", "x"], ["y"], body=body)],
+        [tensor("x", F32, None), tensor("limit", F32)],
+        [tensor("y", F32, None)],
+    )
+    compiled = glowpy.compile(proto)
+    for limit, extent in ((0, 4), (9, 16), (3, 4), (9, 16)):
+        made_now = compiled({"x": np.ones(2, np.float32), "limit": np.float32(limit)})
+        compare(made_now, np.ones(extent, np.float32))
+
+
+def test_a_loop_that_gathers_a_sequence() -> None:
+    inserting = loop([node("SequenceInsert", ["s", "x"], ["u"])], ["s"], ["u"], "n", "start")
+    nodes = [node("SequenceEmpty", [], ["start"]), inserting, node("SequenceLength", ["final_u"], ["count"])]
+    proto = model(nodes, [tensor("n", I64), tensor("x", F32, 2)], [sequence("final_u"), tensor("count", I64)])
+    x = np.array([1, 2], np.float32)
+    for n in (0, 3):
+        items, count = glowpy.compile(proto).run(None, {"n": np.array(n), "x": x})
+        compare(items, [x] * n)
+        compare(count, np.array(n))
+
+
+def test_a_loop_that_cannot_be_written_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glowpy.onnx.tasks.MOST_ITERATIONS", 5)
+    growing = loop([node("Concat", ["t", "x"], ["u"], axis=0)], ["t"], ["u"], "n", "x")
+    proto = model([growing], [tensor("n", I64), tensor("x", F32, 1)], [tensor("final_u", F32, None)])
+    compiled = glowpy.compile(proto)
+    compare(compiled(np.array(5), np.ones(1, np.float32)), np.ones(6, np.float32))
+    with pytest.raises(Findings, match="runs more than 5 times"):
+        compiled(np.array(6), np.ones(1, np.float32))

@@ -41,6 +41,11 @@ class NodeContext:
     """
     region: Callable[[str], Region]
     """Begins a region of this node; its argument is what the region is called."""
+    unroll: Callable[..., tuple[Named, ...]]
+    """Puts down a loop iteration by iteration, given its body, trips, condition and what it carries; gives its results.
+
+    As with ``inline``, all has been asked for before.
+    """
 
     @property
     def result_count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onnx import FunctionProto, GraphProto, NodeProto
@@ -16,10 +16,11 @@ from glowpy.onnx.demands import Demand, HostRequest
 from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
-from glowpy.onnx.order import in_order, label, names_read
+from glowpy.onnx.order import in_order, label
 from glowpy.onnx.regions import Region
 from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow, input_key
 from glowpy.onnx.signatures import find_signature, similar_names
+from glowpy.onnx.tasks import NodeTask, Task, UnrolledLoop
 from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
 from glowpy_ir.graph import Graph, Value
@@ -34,19 +35,6 @@ MOST_BYTES = 1 << 36
 
 Fact = str | Array
 """Where a value of an earlier part is found when the next runs, or its elements if they decide how that looks."""
-
-
-@dataclass
-class Task:
-    """A node that is to be imported."""
-
-    node: NodeProto
-    place: Place
-    journal: Journal
-
-    def reads(self) -> Iterator[Named]:
-        """What its names stand for, in nested graphs too."""
-        return (self.place.scope[name] for name in names_read(self.node) if name in self.place.scope)
 
 
 @dataclass
@@ -151,15 +139,15 @@ class Importer:
             self.report(BadModel(f"nodes wait for each other: {path}"), label(cycle[0]), cycle[0].op_type)
             for node in cycle:
                 place.scope.update((name, Hole.FAILED) for name in node.output)
-        self._run([Task(node, place, Journal(self.here)) for node in order.nodes])
+        self._run([NodeTask(place, node, Journal(self.here)) for node in order.nodes])
 
     def value(self, place: Place, name: str) -> Operand:
         """What ``name`` stands for; BadModel if nothing does."""
         if name not in place.scope:
             raise BadModel(f"'{name}' is made by no node, and is no input and no weight")
-        return self._resolve(place.scope[name])
+        return self.resolve(place.scope[name])
 
-    def _resolve(self, thing: Named) -> Operand:
+    def resolve(self, thing: Named) -> Operand:
         """The thing in the graph that is built now."""
         match follow(thing):
             case Hole.PENDING as found:
@@ -169,7 +157,7 @@ class Importer:
             case Value() as found:
                 return self.here(found)
             case Bundle(items=items):
-                return Bundle(tuple(map(self._resolve, items)))
+                return Bundle(tuple(map(self.resolve, items)))
             case found:
                 return found
 
@@ -178,29 +166,33 @@ class Importer:
             self._try(task)
 
     def _try(self, task: Task) -> None:
-        """Import a node, or note why that cannot be done (yet)."""
-        node, place = task.node, task.place
-        results: Sequence[Named] = [Hole.FAILED] * len(node.output)
+        """Give names a meaning, or note why that cannot be done (yet)."""
+        results: Sequence[Named] = [Hole.FAILED] * len(task.writes)
         try:
-            operands = self._operands(node, place)
-            try:
-                results = self._results(task, operands)
-            except GlowError as error:
-                raise _with_operands(error, ", ".join(map(_type_text, operands))) from error
+            results = task.attempt(self)
         except Skip:
             pass
         except (Waits, Demand, HostRequest) as reason:
             self.waiting.append(task)
             if not isinstance(reason, Waits):
                 self.refusals.append((task, reason))
-            results = [Hole.PENDING] * len(node.output)
+            results = [Hole.PENDING] * len(task.writes)
         except GlowError as error:
-            self.report(error, place.prefix + label(node), node.op_type)
-        for name, result in zip(node.output, results, strict=False):
-            if name in _own(place.scope) and not isinstance(place.scope[name], Hole):
-                self.report(BadModel(f"'{name}' is made a second time"), place.prefix + label(node), node.op_type)
+            self.report(error, task.title, task.node.op_type)
+        scope = task.place.scope
+        for name, result in zip(task.writes, results, strict=False):
+            if name in _own(scope) and not isinstance(scope[name], Hole):
+                self.report(BadModel(f"'{name}' is made a second time"), task.title, task.node.op_type)
             elif name:
-                self.define(place, name, result)
+                self.define(task.place, name, result)
+
+    def import_node(self, task: Task) -> Sequence[Named]:
+        """The results of a node."""
+        operands = self._operands(task.node, task.place)
+        try:
+            return self._results(task, operands)
+        except GlowError as error:
+            raise _with_operands(error, ", ".join(map(_type_text, operands))) from error
 
     def _operands(self, node: NodeProto, place: Place) -> tuple[Operand | None, ...]:
         absent = [not name or place.scope.get(name) is Hole.ABSENT for name in node.input]
@@ -242,8 +234,9 @@ class Importer:
             Attributes(node.attribute, self.weights),
             opset,
             tuple(node.output),
-            lambda graph, *operands: self._inline(graph, operands, node, place),
+            lambda graph, *operands: self.inline(graph, operands, node, place),
             lambda name: self._region(name, node, place, origin),
+            lambda *loop: self._unroll(task, *loop),
         )
         try:
             made = loader(context)
@@ -298,7 +291,17 @@ class Importer:
         within = Place(place.scope, place.opsets, f"{place.prefix}{label(node)}/")
         return Region(self, within, inner, builder.at(origin))
 
-    def _inline(self, graph: GraphProto, operands: Sequence[Named], node: NodeProto, place: Place) -> tuple[Named, ...]:
+    def _unroll(
+        self, task: Task, body: GraphProto, trips: Named | None, condition: Named | None, carried: Sequence[Named]
+    ) -> tuple[Named, ...]:
+        """Put down a loop's body as often as it runs."""
+        results = Place({}, task.place.opsets, f"{task.place.prefix}{label(task.node)}/")
+        journal = Journal(self.here)
+        loop = UnrolledLoop(results, task.node, journal, task.place, body, trips, condition, tuple(carried))
+        self._try(loop)
+        return tuple(Alias(results, name) for name in loop.writes)
+
+    def inline(self, graph: GraphProto, operands: Sequence[Named], node: NodeProto, place: Place) -> tuple[Named, ...]:
         """Put a nested graph in place of its node, or in a line of copies of it."""
         if len(operands) != len(graph.input):
             raise BadModel(f"nested graph '{graph.name}' takes {len(graph.input)} inputs, not {len(operands)}")

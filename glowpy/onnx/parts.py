@@ -21,7 +21,6 @@ from glowpy.onnx.functions import Functions
 from glowpy.onnx.importer import Fact, Importer, clean_name
 from glowpy.onnx.inputs import Bindings, contradicts, free_inputs
 from glowpy.onnx.operators import tables
-from glowpy.onnx.order import label
 from glowpy.onnx.scope import Bundle, Hole, Nothing, Operand, Place, Skip, follow, input_key, values_in
 from glowpy.onnx.weights import Weights
 from glowpy.passes.dead import remove_dead_nodes
@@ -100,7 +99,7 @@ class Parts:
     def refuse(self, importer: Importer) -> None:
         """Tell for what the model would have to be run first, as far as it can be told now."""
         for task, reason in importer.refusals:
-            importer.report(reason, task.place.prefix + label(task.node), task.node.op_type)
+            importer.report(reason, task.title, task.node.op_type)
         self._check(importer)
 
     def whole(self) -> Graph:

@@ -40,6 +40,7 @@ class Region:
     """Adds operators to the region."""
     captures: dict[Value, Value] = field(default_factory=dict)
     """What the region takes from outside, and what that is in it."""
+    constants: dict[Value, Value] = field(default_factory=dict)
     own: list[Value] = field(default_factory=list)
     """Inputs that the node's operator itself gives."""
 
@@ -56,10 +57,12 @@ class Region:
 
     def capture(self, value: Value) -> Value:
         """A value from outside."""
+        b = self.inner.builder
+        if isinstance(value, Constant):
+            if value not in self.constants:
+                self.constants[value] = b.constant(value.data, value.name, value.type)
+            return self.constants[value]
         if value not in self.captures:
-            b = self.inner.builder
-            if isinstance(value, Constant):
-                return b.constant(value.data, value.name, value.type)
             self.captures[value] = b.placeholder(value.name, value.type)
         return self.captures[value]
 

@@ -267,9 +267,15 @@ def test_a_known_condition_leaves_one_branch() -> None:
         assert only.origin.node == ("y/a" if condition else "y/b")
 
 
-def test_a_condition_at_run_time_keeps_a_model_from_being_one_graph() -> None:
+def test_a_condition_at_run_time_keeps_both_branches() -> None:
     chosen = node("If", ["c"], ["y"], then_branch=branch("a", "Exp"), else_branch=branch("b", "Neg"))
-    (told,) = findings(model([chosen], [value("x"), value("c", (), TensorProto.BOOL)]))
+    graph = import_model(model([chosen], [value("x"), value("c", (), TensorProto.BOOL)]))
+    (only,) = graph.nodes
+    assert [[inner.op.name for inner in region.nodes] for region in only.regions] == [["Exp"], ["Neg"]]
+
+
+def test_a_shape_at_run_time_keeps_a_model_from_being_one_graph() -> None:
+    (told,) = findings(model([node("Reshape", ["x", "s"], ["y"])], [value("x"), value("s", (1,), TensorProto.INT64)]))
     assert "must be constant" in told
 
 

@@ -16,7 +16,7 @@ from glowpy.onnx.context import NodeContext, Table, positive_axis
 from glowpy.onnx.folding import FoldingBuilder
 from glowpy.onnx.inputs import declared_shape
 from glowpy.onnx.regions import NotStatic, Region
-from glowpy.onnx.scope import Hole, Named
+from glowpy.onnx.scope import Hole, Named, Nothing
 from glowpy_ir.dims import Dim
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Constant, Value
@@ -65,25 +65,31 @@ def _scalar(b: FoldingBuilder, value: Value) -> Value:
 
 
 def load_loop(c: NodeContext) -> tuple[Named, ...]:
-    """Loop: the body as a region; NotStatic if it cannot be one."""
+    """Loop: the body as a region; or put down for each iteration, where that changes types or carries sequences."""
     body = c.attributes.graph("body")
-    carried = len(c.inputs) - 2
-    if len(body.input) != 2 + carried or len(body.output) < 1 + carried:
-        raise BadModel(f"the body takes {len(body.input)} and gives {len(body.output)}, which {carried} do not fit")
+    carried = c.inputs[2:]
+    if len(body.input) != 2 + len(carried) or len(body.output) < 1 + len(carried):
+        numbers = f"takes {len(body.input)} and gives {len(body.output)}"
+        raise BadModel(f"the body {numbers}, which {len(carried)} carried tensors do not fit")
     trips, condition = (c.optional(index) for index in (0, 1))
     for value, kind in ((trips, Kind.I64), (condition, Kind.BOOL)):
         if value is not None and (value.type.kind is not kind or any(dim != 1 for dim in value.type.shape)):
             raise TypeMismatch(f"the number of trips and the condition must be single elements, not {value.type}")
-    if not all(isinstance(thing, Value) for thing in c.inputs[2:]):
-        raise NotStatic("what the loop carries is no tensor")
-    return _Loop(
-        c,
-        _scalar(c.b, trips) if trips else c.constant(FOREVER),
-        _scalar(c.b, condition) if condition else c.constant(np.array(True)),
-        tuple(c.input(2 + k) for k in range(carried)),
-        lambda region, number, *now: _run_body(region, body, number, now),
-        [c.wants(carried + k) for k in range(len(body.output) - 1 - carried)],
-    ).load()
+    tensors = tuple(thing for thing in carried if isinstance(thing, Value))
+    if len(tensors) == len(carried):
+        loop = _Loop(
+            c,
+            _scalar(c.b, trips) if trips else c.constant(FOREVER),
+            _scalar(c.b, condition) if condition else c.constant(np.array(True)),
+            tensors,
+            lambda region, number, *now: _run_body(region, body, number, now),
+            [c.wants(len(carried) + k) for k in range(len(body.output) - 1 - len(carried))],
+        )
+        try:
+            return loop.load()
+        except NotStatic:
+            pass  # what is wrong with the body, if anything, is told when it is put down
+    return c.unroll(body, trips, condition, [Nothing() if thing is None else thing for thing in carried])
 
 
 def _run_body(region: Region, body: GraphProto, number: Value, now: Sequence[Value]) -> list[Value]:
