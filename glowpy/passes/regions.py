@@ -190,7 +190,8 @@ def _take_in_known(graph: Graph, node: Node) -> bool:
             for region in node.regions:
                 if _is_used(region.inputs[i - 1], region.outputs):
                     b = Builder(region, before=next(region.nodes, None))
-                    _copy([value.producer] if value.producer else [], copies := {}, b)
+                    copies: dict[Value, Value] = {}
+                    _copy([value.producer] if value.producer else [], copies, b)
                     region.replace(region.inputs[i - 1], _copied(value, copies, b))
             _drop_capture(graph, node, i)
             changed = True
