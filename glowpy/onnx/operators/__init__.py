@@ -62,7 +62,17 @@ STANDARD: tuple[ModuleType, ...] = (
 )
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
-CONTRIBUTED: tuple[ModuleType, ...] = (ml_features, ml_labels, ml_linear, ml_trees, ml_vectors)
+CONTRIBUTED: tuple[ModuleType, ...] = (
+    contrib_fused,
+    contrib_normalization,
+    contrib_quantized,
+    contrib_standard,
+    ml_features,
+    ml_labels,
+    ml_linear,
+    ml_trees,
+    ml_vectors,
+)
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
 
