@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from glowpy.passes import arithmetic, concatenation, fold, movement, padding, sink, weights
+from glowpy.passes import arithmetic, concatenation, fold, movement, padding, repeats, sink, weights
 from glowpy_ir.graph import Graph
 from glowpy_ir.rewrite import Rule, rewrite
 
@@ -15,6 +15,7 @@ THEMES: Mapping[str, tuple[Rule, ...]] = {
     "concatenation": concatenation.RULES,
     "padding": padding.RULES,
     "weights": weights.RULES,
+    "repeats": repeats.RULES,
     "sink": sink.RULES,
 }
 
