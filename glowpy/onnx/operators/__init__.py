@@ -8,7 +8,12 @@ from types import ModuleType
 from glowpy.onnx.context import Loader
 from glowpy.onnx.operators import (
     activation,
+    attention,
     constant,
+    contrib_fused,
+    contrib_normalization,
+    contrib_quantized,
+    contrib_standard,
     control,
     convolution,
     early,
@@ -38,6 +43,7 @@ from glowpy.onnx.operators import (
 
 STANDARD: tuple[ModuleType, ...] = (
     activation,
+    attention,
     constant,
     control,
     convolution,

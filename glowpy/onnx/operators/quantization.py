@@ -81,8 +81,9 @@ def load_qlinear_matmul(c: NodeContext) -> Value:
 
 def load_qlinear_conv(c: NodeContext) -> Value:
     """ONNX QLinearConv."""
-    operands = [value for value in c.inputs[8:] if value]
-    return c.b.add(QLinearConv(read_conv(c, c.type(3))), *(c.input(i) for i in range(8)), *operands)
+    bias = c.optional(8)
+    op = QLinearConv(read_conv(c, c.type(3)))
+    return c.b.add(op, *(c.input(i) for i in range(8)), *((bias,) if bias else ()))
 
 
 LOADERS: Table = {

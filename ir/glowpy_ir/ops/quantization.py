@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from glowpy_ir.dims import product
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, T
@@ -240,6 +242,23 @@ class QLinearConv(Composite):
         factor = e.add(Mul(), spread(e, input_scale, type, 1, 0), by_channel)
         factor = e.add(Div(), factor, spread(e, scale, type, 1, 0))
         return e.add(Requantize(), sums, factor, spread(e, zero, type, 1, 0))
+
+
+@dataclass(frozen=True)
+class UnpackBits(Composite):
+    """The numbers of ``bits`` bits that each byte holds, the first in its lowest bits, as u8: ``[*, n]`` becomes
+    ``[*, n * 8 / bits]``"""
+
+    bits: int
+
+    def expand(self, e: Emitter[T], input: T) -> T:
+        type = e.type_of(input)
+        if type.kind is not Kind.U8 or type.rank == 0 or self.bits not in (1, 2, 4, 8):
+            raise TypeMismatch(f"{type} does not hold numbers of {self.bits} bits")
+        shifts = e.constant(np.arange(0, 8, self.bits, np.uint8))
+        shifted = e.add(ShiftRight(), e.add(Reshape((*type.shape, 1)), input), shifts)
+        numbers = e.add(And(), shifted, scalar(e, (1 << self.bits) - 1, input))
+        return e.add(Reshape((*type.shape[:-1], type.shape[-1] * (8 // self.bits))), numbers)
 
 
 class Rounding(Enum):
