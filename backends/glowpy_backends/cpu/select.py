@@ -30,6 +30,7 @@ from glowpy_backends.cpu.kernels import (
     softmax,
     sorting,
     standardize,
+    state_walk,
     trees,
 )
 from glowpy_backends.cpu.packed_conv import Direct, PackedConv, Winograd
@@ -40,6 +41,7 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
+from glowpy_ir.ops.attention import StateWalk
 from glowpy_ir.ops.convert import BitCast
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, Running, RunningProduct, RunningSum
@@ -290,6 +292,12 @@ def trees_walked(site: Site) -> Kernel:
     return trees.tree_ensemble(site.op, site.results[0], site.operands, site.target)
 
 
+def states_walked(site: Site) -> Kernel:
+    """States that tokens decay, write to and read from."""
+    assert isinstance(site.op, StateWalk)
+    return state_walk.state_walk(site.op, site.results, site.operands, site.target)
+
+
 def plainly(kernel: Callable[..., Kernel]) -> Select:
     """The kernel that is made of the operator, its results, its operands and the target, in this order."""
     return lambda site: kernel(site.op, *site.results, *site.operands, site.target)
@@ -330,6 +338,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Softmax: softmax_of_rows,
     Splat: splat,
     Standardize: standardized,
+    StateWalk: states_walked,
     SuppressOverlaps: boxes_apart,
     TopK: first_in_order,
     TreeEnsemble: trees_walked,

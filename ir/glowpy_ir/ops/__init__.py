@@ -11,6 +11,7 @@ from glowpy_ir.op import Op
 from glowpy_ir.ops import (
     activation,
     arrangement,
+    attention,
     control,
     conv_transpose,
     convert,
@@ -76,6 +77,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     spectral,
     text,
     recurrent,
+    attention,
     control,
     fused,
 )
