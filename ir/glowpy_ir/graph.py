@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -166,11 +167,14 @@ class Graph:
         return sum(node.inputs.count(value) for node in value.users) + self.outputs.count(value)
 
     def fresh_name(self, wanted: str) -> str:
-        """``wanted``, or with a number if that is taken."""
-        stem = wanted
-        while wanted in self._names:
-            self._names[stem] += 1
-            wanted = f"{stem}.{self._names[stem]}"
+        """``wanted``, or with a number if that is taken; the number takes the place of one that is there."""
+        if wanted in self._names:
+            stem = re.sub(r"(\.\d+)+$", "", wanted)
+            number = self._names.get(stem, 0)
+            while wanted in self._names:
+                number += 1
+                wanted = f"{stem}.{number}"
+            self._names[stem] = number
         self._names[wanted] = 0
         return wanted
 

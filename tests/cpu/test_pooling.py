@@ -42,7 +42,10 @@ PLANES: list[tuple[Op, tuple[int, int]]] = [
     (plane(3, 2, 0, 1), (6, 6)),
     (MaxPool((1, 7), (1, 3), (0, 2), (0, 5), (1, 1)), (3, 23)),
     (MaxPool((2, 1), (1, 1), (2, 0), (2, 0), (1, 1)), (2, 5)),  # windows that see nothing but padding
+    (MaxPool((1, 41), (1, 2), (0, 30), (0, 29), (1, 3)), (2, 90)),  # taps in a loop
     (mean(plane(2, 2)), (6, 34)),
+    (mean(MaxPool((2, 45), (1, 3), (1, 40), (0, 44), (1, 1))), (3, 50)),
+    (mean(MaxPool((1, 200), (1, 1), (0, 199), (0, 199), (1, 1)), True), (1, 70)),
     (mean(plane(3, 1, 1, 1)), (5, 21)),
     (mean(plane(3, 2, 1, 1), True), (7, 18)),
     (mean(plane(3, 2, 0, 1), True, (1, 1)), (6, 6)),

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import I64, PTR, Builder, Index, Ssa
 from glowpy_backends.cpu.target import Target
+from glowpy_ir.errors import Unsupported
 
 _UNNAMED = "unnamed_kernel"
+
+
+MOST_SCRATCH = 1 << 32
+"""Bytes that one thread may need beside the arena."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,13 @@ def define_kernel(
     scratch_bytes: int,
     body: Callable[[Builder, Call], None],
 ) -> Kernel:
-    """The kernel whose unit ``body`` writes. Equal code gets an equal symbol, ``<family>_<hash>``."""
+    """The kernel whose unit ``body`` writes. Equal code gets an equal symbol, ``<family>_<hash>``.
+
+    Unsupported if it needs more than MOST_SCRATCH.
+    """
+    if scratch_bytes > MOST_SCRATCH:
+        needed, most = scratch_bytes >> 30, MOST_SCRATCH >> 30
+        raise Unsupported(f"its kernel would need {needed} GiB of scratch memory for each thread; {most} are the most")
     b = Builder(target)
     with b.function(_UNNAMED, [PTR] * (operands + 1) + [I64, I64]) as parameters:
         *pointers, scratch, begin, end = parameters

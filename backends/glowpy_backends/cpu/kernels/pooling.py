@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import product
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, Builder, Index, Ssa, Type, constant, index, zero
@@ -29,7 +29,7 @@ _UNITS = 64
 """As many units as a kernel is cut into, about."""
 
 _UNROLLED = 25
-"""Up to so many taps across rows are written out one by one."""
+"""Up to so many taps, across rows or along one, are written out one by one."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,24 @@ class _Row:
         self._fill(lead + across.extent * plan.column, plan.row, neutral)
         if plan.scratch > plan.row:
             self._fill(plan.row, plan.scratch, constant(1 / across.kernel, plan.type))
-            for window, divisor in enumerate(across.divisors):
-                if divisor != across.kernel:
-                    self._store(constant(1 / divisor, plan.type.scalar), plan.row + window)
+            differ = [window for window, divisor in enumerate(across.divisors) if divisor != across.kernel]
+            for start, end in _runs(differ):
+                self.b.loop(start, end, 1, lambda window, _: self._write_share(window))
+
+    def _write_share(self, window: Index) -> None:
+        """Writes what the sum of a window of the row is multiplied by."""
+        b, plan, across = self.b, self.plan, self.plan.across
+        if isinstance(window, int):
+            share = constant(1 / across.divisor(window), plan.type.scalar)
+        else:
+            first, last = self._bounds(across, b.sub(b.mul(window, across.step), across.before), *across.counted)
+            share = self._share(_larger(b, b.sub(last, first), 1))
+        self._store(share, b.add(window, plan.row))
+
+    def _share(self, taps: Index) -> Ssa:
+        """One over the number of taps."""
+        b, scalar = self.b, self.plan.type.scalar
+        return b.op("fdiv", constant(1, scalar), b.cast("sitofp", index(taps), scalar))
 
     def collapse(self, plane: Ssa, places: Sequence[Index]) -> None:
         """Combines the image's rows under the windows at these places, column by column, into the scratch."""
@@ -288,8 +303,7 @@ class _Row:
         total: Index = known
         for count in counts:
             total = b.mul(total, count)
-        scalar = plan.type.scalar
-        return b.splat(b.op("fdiv", constant(1, scalar), b.cast("sitofp", index(total), scalar)), plan.type.lanes)
+        return b.splat(self._share(total), plan.type.lanes)
 
     def slide(self, output: Output, origin: Sequence[Index], scale: Ssa | None) -> None:
         """Combines the columns under each window along the row, and stores what comes out."""
@@ -299,14 +313,10 @@ class _Row:
 
         def windows(x: Index, vectors: int, lanes: int) -> None:
             tile = output.tile((*origin, x, *lane))
-            taps = [tap * across.dilation for tap in range(across.kernel)]
             first = b.gep(self.scratch, b.mul(x, across.step * plan.column), plan.type.scalar)
-            distances = dict.fromkeys(i * width * across.step + tap for i in range(vectors) for tap in taps)
-            columns = {distance: self._spread(first, distance * plan.column) for distance in distances}
-            for i in range(vectors):
-                value, *others = (columns[i * width * across.step + tap] for tap in taps)
-                for other in others:
-                    value = self._combine(value, other)
+            starts = [i * width * across.step for i in range(vectors)]
+            combined = self._looped if across.kernel > _UNROLLED else self._written_out
+            for i, value in enumerate(combined(first, starts)):
                 if scale is not None:
                     value = self._mean(value, scale, b.add(x, i * width))
                 result = narrow(b, value, plan.image.element)
@@ -320,7 +330,27 @@ class _Row:
         if across.count > whole:
             windows(whole, 1, across.count - whole)
 
-    def _spread(self, first: Ssa, offset: int) -> Ssa:
+    def _written_out(self, first: Ssa, starts: Sequence[int]) -> list[Ssa]:
+        """What lies under windows that start so many columns after ``first``; a column is loaded once for all."""
+        plan, across = self.plan, self.plan.across
+        taps = [tap * across.dilation for tap in range(across.kernel)]
+        distances = dict.fromkeys(start + tap for start in starts for tap in taps)
+        columns = {distance: self._spread(first, distance * plan.column) for distance in distances}
+        return [reduce(self._combine, (columns[start + tap] for tap in taps)) for start in starts]
+
+    def _looped(self, first: Ssa, starts: Sequence[int]) -> list[Ssa]:
+        """The same, tap after tap."""
+        b, plan, across = self.b, self.plan, self.plan.across
+        pointers = [b.gep(first, start * plan.column, plan.type.scalar) for start in starts]
+
+        def tap(number: Index, values: list[Ssa]) -> list[Ssa]:
+            offset = b.mul(number, across.dilation * plan.column)
+            loaded = [self._spread(pointer, offset) for pointer in pointers]
+            return [self._combine(*pair) for pair in zip(values, loaded, strict=True)]
+
+        return b.loop(1, across.kernel, 1, tap, [self._spread(pointer, 0) for pointer in pointers])
+
+    def _spread(self, first: Ssa, offset: Index) -> Ssa:
         """A block; or an element of each of the windows that lie in a vector."""
         b, type = self.b, self.plan.type
         step = 1 if self.plan.block else self.plan.across.step
@@ -376,6 +406,13 @@ class _Row:
 
     def _store(self, value: Ssa, at: Index) -> None:
         self.b.store(value, self.b.gep(self.scratch, at, value.type.scalar))
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising numbers as ranges, each with its start and its end."""
+    starts = [n for before, n in zip((None, *numbers), numbers, strict=False) if before is None or n > before + 1]
+    ends = [n + 1 for n, after in zip(numbers, (*numbers[1:], None), strict=True) if after is None or after > n + 1]
+    return list(zip(starts, ends, strict=True))
 
 
 def _unravel(b: Builder, number: Index, extents: Sequence[int]) -> list[Index]:
