@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from glowpy_ir.dims import bind, symbols
+from glowpy_ir.dims import Dim, bind, symbols
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType, kind_of
 
@@ -197,12 +198,18 @@ def _fits(type: TensorType, shape: tuple[int, ...]) -> bool:
 def _bind_symbols(spec: TensorSpec, array: Array, extents: dict[str, tuple[int, str]]) -> None:
     """Note the extents of the symbols that stand alone as a dimension of this input."""
     for dim, extent in zip(spec.type.shape, array.shape, strict=True):
-        name = str(dim)
-        if symbols(dim) != {name}:
+        name = _alone(dim)
+        if name is None:
             continue
         known, where = extents.setdefault(name, (extent, spec.name))
         if known != extent:
             raise UsageError(f"dimension {name} is {known} in input {where!r} and {extent} in input {spec.name!r}")
+
+
+@cache
+def _alone(dim: Dim) -> str | None:
+    """The name of a dimension that is one symbol."""
+    return str(dim) if symbols(dim) == {str(dim)} else None
 
 
 def check_arrays(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
@@ -213,6 +220,8 @@ def check_arrays(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> l
 def _disagreements(spec: Spec, array: Feed, extents: Mapping[str, tuple[int, str]]) -> list[str]:
     """The dimensions made of several symbols that do not come out as given."""
     if not (isinstance(spec, TensorSpec) and isinstance(array, np.ndarray)):
+        return []
+    if all(isinstance(dim, int) or _alone(dim) for dim in spec.type.shape):
         return []
     values = {name: extent for name, (extent, _) in extents.items()}
     wanted = _bound(spec.type, values).shape
