@@ -13,6 +13,7 @@ from glowpy_backends.cpu.kernels import (
     argmax_pool,
     copy,
     counting,
+    determinant,
     elementwise,
     fill,
     indexing,
@@ -45,6 +46,7 @@ from glowpy_ir.ops.attention import StateWalk
 from glowpy_ir.ops.convert import BitCast
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, Running, RunningProduct, RunningSum
+from glowpy_ir.ops.determinant import Determinant
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
@@ -311,6 +313,7 @@ KERNELS: Mapping[type[Op], Select] = {
     BitCast: bits_copied,
     Conv: plain_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
+    Determinant: plainly(determinant.determinant),
     Gather: gathered,
     GatherND: gathered,
     Iota: lambda site: counting.iota(site.results[0], site.target),

@@ -8,6 +8,7 @@ from collections import Counter
 from glowpy.onnx.context import NodeContext, Table
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
+from glowpy_ir.ops.determinant import Determinant
 from glowpy_ir.ops.einsum import Einsum, Labels
 from glowpy_ir.ops.elementwise import Add, Mul, scalar
 from glowpy_ir.ops.linear import MatMul
@@ -98,6 +99,7 @@ def parse_equation(equation: str, ranks: list[int]) -> Einsum:
 
 
 LOADERS: Table = {
+    ("Det", 11): lambda c: c.b.add(Determinant(), c.input(0)),
     ("MatMul", 1): load_matmul,
     ("Gemm", 7): load_gemm,
     ("Einsum", 12): load_einsum,
