@@ -1,4 +1,4 @@
-"""The kernel for ensembles of trees does what the operator means."""
+"""The kernels for ensembles of trees and for pairs of classes do what the operators mean."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from cpu.native import TARGETS, Operand, run
 
+from glowpy_backends.cpu.kernels.coupling import couple_pairs
 from glowpy_backends.cpu.kernels.trees import tree_ensemble
 from glowpy_ir.evaluate import apply
+from glowpy_ir.ops.scores import CouplePairs
 from glowpy_ir.ops.trees import TreeEnsemble, Vote
 from glowpy_ir.types import Array, Kind
 
@@ -56,4 +58,17 @@ def test_trees(rows: int, trees: int, depth: int, vote: Vote, kind: Kind) -> Non
     kernel = tree_ensemble(op, result.view, [operand.view for operand in operands], TARGETS[0])
     run(kernel, TARGETS[0], [result, *operands], calls=3)
     np.testing.assert_array_equal(result.array, expected)
+    assert result.margin_is(5)
+
+
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F64, Kind.F16], ids=str)
+@pytest.mark.parametrize(("rows", "classes"), [(1, 2), (13, 3), (5, 7), (0, 3)])
+def test_coupled_pairs(rows: int, classes: int, kind: Kind) -> None:
+    op = CouplePairs(classes)
+    x = RNG.random((rows, classes * (classes - 1) // 2)).astype(kind.dtype)
+    x[: rows // 2] = np.round(x[: rows // 2])
+    (expected,) = apply(op, x)
+    operand, result = Operand(x, [(1, 2), (0, 3)]), Operand(np.ones_like(expected), [(0, 1), (2, 0)], fill=5)
+    run(couple_pairs(op, result.view, operand.view, TARGETS[0]), TARGETS[0], [result, operand], calls=2)
+    np.testing.assert_allclose(result.array.astype(np.float64), expected.astype(np.float64), 2e-3, 1e-6)
     assert result.margin_is(5)

@@ -13,6 +13,7 @@ from glowpy_backends.cpu.kernels import (
     argmax_pool,
     copy,
     counting,
+    coupling,
     determinant,
     elementwise,
     fill,
@@ -57,6 +58,7 @@ from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
 from glowpy_ir.ops.sampling import MaxRoiPool, RoiAlign, Sample
+from glowpy_ir.ops.scores import CouplePairs
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.ops.sorting import RowOrder, TopK
@@ -288,6 +290,12 @@ def boxes_apart(site: Site) -> Kernel:
     return selection.suppress_overlaps(site.results[0], boxes, scores, bool(least), site.target)
 
 
+def pairs_coupled(site: Site) -> Kernel:
+    """Probabilities of classes."""
+    assert isinstance(site.op, CouplePairs)
+    return coupling.couple_pairs(site.op, site.results[0], site.operands[0], site.target)
+
+
 def trees_walked(site: Site) -> Kernel:
     """Trees that decide."""
     assert isinstance(site.op, TreeEnsemble)
@@ -314,6 +322,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Conv: plain_conv,
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Determinant: plainly(determinant.determinant),
+    CouplePairs: pairs_coupled,
     Gather: gathered,
     GatherND: gathered,
     Iota: lambda site: counting.iota(site.results[0], site.target),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, Primitive, T
-from glowpy_ir.ops.elementwise import Add, Div, Mul, Sub, scalar
+from glowpy_ir.ops.elementwise import FLOATS, Add, Div, Mul, Sub, require_kind, scalar
 from glowpy_ir.ops.functions import Abs, Exp, Log, Neg, Sqrt
 from glowpy_ir.ops.logic import Equal, Less, Select
 from glowpy_ir.ops.reduction import ReduceMax, ReduceSum
@@ -66,10 +67,22 @@ class CouplePairs(Primitive):
     """
 
     classes: int
-    hosted = True
+    least: ClassVar[float] = 1e-7
+    """What is less likely counts as so likely."""
+
+    @property
+    def rounds(self) -> int:
+        """How often all classes are gone through at most."""
+        return max(100, self.classes)
+
+    @property
+    def tolerance(self) -> float:
+        """How far from each other the slopes of the form may be at last."""
+        return 0.005 / self.classes
 
     def infer(self, input: TensorType) -> TensorType:
-        if input.rank != 2 or input.shape[1] != self.classes * (self.classes - 1) // 2:
+        require_kind(self.name, input.kind, FLOATS)
+        if self.classes < 2 or input.rank != 2 or input.shape[1] != self.classes * (self.classes - 1) // 2:
             raise TypeMismatch(f"{input} are not the pairs of {self.classes} classes")
         return input.with_shape(input.shape[0], self.classes)
 
@@ -77,16 +90,16 @@ class CouplePairs(Primitive):
         k, rows = self.classes, len(input)
         above = np.triu_indices(k, 1)
         wins = np.zeros((rows, k, k))
-        wins[:, *above] = np.clip(input, 1e-7, 1 - 1e-7)
+        wins[:, *above] = np.clip(input.astype(np.float64), self.least, 1 - self.least)
         wins.transpose(0, 2, 1)[:, *above] = 1 - wins[:, *above]
         form = -wins * wins.transpose(0, 2, 1)
         form[:, np.arange(k), np.arange(k)] = (wins**2).sum(1)
         chances, open_rows = np.full((rows, k), 1 / k), np.arange(rows)
-        for _ in range(max(100, k)):
+        for _ in range(self.rounds):
             q, p = form[open_rows], chances[open_rows]
             slopes = np.einsum("rij,rj->ri", q, p)
             value = (p * slopes).sum(1)
-            unsettled = np.abs(slopes - value[:, None]).max(1, initial=0) >= 0.005 / k
+            unsettled = np.abs(slopes - value[:, None]).max(1, initial=0) >= self.tolerance
             open_rows, q, p = open_rows[unsettled], q[unsettled], p[unsettled]
             if not open_rows.size:
                 break

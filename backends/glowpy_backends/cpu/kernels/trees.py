@@ -12,7 +12,7 @@ from glowpy_ir.ops.trees import Outcome, TreeEnsemble, Vote
 
 
 def tree_ensemble(op: TreeEnsemble, result: View, operands: Sequence[View], target: Target) -> Kernel:
-    """Each row walks down all trees, ``op.depth`` steps in each, since leaves are their own children; units are rows."""
+    """Each row walks down all trees, ``op.depth`` steps in each: a leaf is its own child. Units are rows."""
     input, roots, *tables = operands
     element = result.element
 
