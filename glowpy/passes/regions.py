@@ -37,6 +37,7 @@ def _simplify(graph: Graph, node: Node) -> bool:
     changed = _drop_results(node, graph.outputs)
     changed |= _take_in_known(graph, node)
     if isinstance(node.op, Loop):
+        changed |= _forget_condition(node, node.op)
         changed |= _keep_out_unchanged(graph, node, node.op.carried)
         changed |= _drop_carried(graph, node, node.op.carried)
         changed |= _hoist(graph, node)
@@ -103,10 +104,21 @@ def _copied(value: Value, copies: dict[Value, Value], b: Builder) -> Value:
 # What need not be given or taken
 
 
+def _forget_condition(node: Node, loop: Loop) -> bool:
+    """A condition that always holds is not given"""
+    (body,) = node.regions
+    if not loop.conditional or not number_in(body.outputs[0]):
+        return False
+    del body.outputs[0], body.output_names[0]
+    node.op = replace(loop, conditional=False)
+    return True
+
+
 def _keep_out_unchanged(graph: Graph, node: Node, carried: int) -> bool:
     """What every iteration hands on as it got it is captured, not carried"""
-    (body,) = node.regions
-    unchanged = [k for k in range(carried) if body.outputs[1 + k] is body.inputs[1 + k]]
+    assert isinstance(node.op, Loop)
+    following, _ = node.op.parts(node.regions[0].outputs)
+    unchanged = [k for k in range(carried) if following[k] is node.regions[0].inputs[1 + k]]
     for k in unchanged:
         graph.replace(node.outputs[k], node.inputs[2 + k])
     _no_longer_carried(graph, node, unchanged)
@@ -116,10 +128,12 @@ def _keep_out_unchanged(graph: Graph, node: Node, carried: int) -> bool:
 def _drop_carried(graph: Graph, node: Node, carried: int) -> bool:
     """What is carried only to make itself anew is not computed"""
     (body,) = node.regions
+    assert isinstance(node.op, Loop)
+    following, scanned = node.op.parts(body.outputs)
+    others = [*body.outputs[: node.op.first], *scanned]
     needed = {k for k in range(carried) if _is_used(node.outputs[k], graph.outputs)}
-    outputs = [body.outputs[0], *body.outputs[1 + carried :]]
     while True:
-        reached = _all_behind([*outputs, *(body.outputs[1 + k] for k in needed)])
+        reached = _all_behind([*others, *(following[k] for k in needed)])
         more = {k for k in range(carried) if body.inputs[1 + k] in reached} - needed
         if not more:
             break
@@ -146,7 +160,7 @@ def _no_longer_carried(graph: Graph, node: Node, numbers: Sequence[int]) -> None
     (body,) = node.regions
     for k in reversed(numbers):
         assert isinstance(node.op, Loop)
-        _drop_result(node, k, 1 + k)
+        _drop_result(node, k)
         body.inputs.append(body.inputs.pop(1 + k))
         others = (*node.inputs[: 2 + k], *node.inputs[3 + k :])
         graph.set_inputs(node, (*others, node.inputs[2 + k]))
@@ -164,7 +178,7 @@ def _drop_results(node: Node, escaping: Sequence[Value]) -> bool:
     if isinstance(node.op, If) and len(unused) == last:
         return False  # the node is dead as a whole
     for k in reversed(unused):
-        _drop_result(node, k, k if isinstance(node.op, If) else 1 + k)
+        _drop_result(node, k)
     for region in node.regions if unused else ():
         remove_dead_nodes(region)
     return bool(unused)
@@ -174,8 +188,9 @@ def _is_used(value: Value, escaping: Sequence[Value]) -> bool:
     return bool(value.users) or value in escaping
 
 
-def _drop_result(node: Node, number: int, output: int) -> None:
-    """Forget a result that nobody uses, which is a certain output of each region."""
+def _drop_result(node: Node, number: int) -> None:
+    """Forget a result that nobody uses."""
+    output = number + (node.op.first if isinstance(node.op, Loop) else 0)
     node.outputs = (*node.outputs[:number], *node.outputs[number + 1 :])
     for region in node.regions:
         del region.outputs[output], region.output_names[output]

@@ -127,7 +127,7 @@ class _Loop:
         iterations writes to the result.
         """
         b, carried = self.b, self.op.carried
-        _, conditions, *twins = self.workspace
+        twins = self.workspace[1 : 1 + carried]
         number = b.local(1, I64)
         self.body.fill(b, table, 0, [number])
 
@@ -137,20 +137,23 @@ class _Loop:
             is_home = b.cast("trunc", left, I1)
             homes = zip(self.results[:carried], twins, strict=True)
             following = [b.select(is_home, home, twin) for home, twin in homes]
-            condition = b.gep(conditions, b.op("and", done, constant(1, I64)), I8)
+            conditions = [b.gep(w, b.op("and", done, constant(1, I64)), I8) for w in self.workspace[1 + carried :]]
             stacked = [b.gep(stack, b.mul(done, row), I8) for stack, row in self._stacks()]
             b.store(done, number)
             self.body.fill(b, table, 1, now)
-            self.body.fill(b, table, len(self.body.program.inputs), [condition, *following, *stacked])
+            self.body.fill(b, table, len(self.body.program.inputs), [*conditions, *following, *stacked])
             self.body.call(b, table, self.crew)
             done = index(b.add(done, 1))
-            return b.op("and", b.compare("slt", done, limit), _is_true(b, condition)), [done, *following]
+            more = b.compare("slt", done, limit)
+            for condition in conditions:  # one, if any
+                more = b.op("and", more, _is_true(b, condition))
+            return more, [done, *following]
 
         return b.repeat(iteration, initial)
 
     def _stacks(self) -> Iterator[tuple[Ssa, int]]:
         """Where elements are stacked, and how many bytes one has."""
-        scanned = self.body.program.outputs[1 + self.op.carried :]
+        _, scanned = self.op.parts(self.body.program.outputs)
         for pointer, element in zip(self.results[self.op.carried : -1], scanned, strict=True):
             yield pointer, element.type.nbytes
 

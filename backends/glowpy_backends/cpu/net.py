@@ -2,7 +2,8 @@
 
 ``void net(ptr context, i64 thread, i64 threads)``: the context is a table of pointers, see ``Slot``. The instructions
 are a table too, of constants, which a loop goes through. Each thread does its share of an instruction's units, and all
-wait for each other before the next instruction. Regions have tables like that, and ``control`` calls them.
+wait for each other before the next instruction; but instructions that one thread does alone follow each other at once.
+Regions have tables like that, and ``control`` calls them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from glowpy_backends.cpu.builder import I8, I32, I64, PTR, VOID, Builder, Index, Ssa, index
+from glowpy_backends.cpu.builder import I1, I8, I32, I64, PTR, VOID, Builder, Index, Ssa, constant, index
 from glowpy_backends.cpu.context import Slot
 from glowpy_backends.cpu.control import Crew, emit_control
 from glowpy_backends.cpu.kernel import Kernel
@@ -102,9 +103,9 @@ def attach_scratch(program: Program, kernels: Mapping[Instruction, Kernel]) -> N
 class _Code:
     """Programs whose instructions are constants; LLVM would take minutes for the calls of thousands, written out.
 
-    A *step* is an adapter, a kernel, its number of units, and the number of its first place; a *place* is where an
-    operand lies, a slot of the context and bytes from there. The adapter is what calls a kernel of so many operands, or
-    the code of one instruction with regions.
+    A *step* is an adapter, a kernel, its number of units, the number of its first place, and whether all wait for each
+    other after it; a *place* is where an operand lies, a slot of the context and bytes from there. The adapter is what
+    calls a kernel of so many operands, or the code of one instruction with regions.
     """
 
     b: Builder
@@ -121,33 +122,47 @@ class _Code:
         slots: dict[Storage, int] = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
         steps: list[str] = []
         places: list[str] = []
-        for instruction in program.instructions:
+        alone = [self._is_for_one(instruction) for instruction in program.instructions]
+        for instruction, own, following in zip(program.instructions, alone, (*alone[1:], False), strict=True):
             first = len(places)
             lying = (self._place(buffer, slots) for buffer in operand_buffers(instruction))
             places.extend(f"i64 {slot}, i64 {offset}" for slot, offset in lying)
-            steps.append(f"{self._call_of(instruction)}, i64 {first}")
+            steps.append(f"{self._call_of(instruction)}, i64 {first}, i64 {int(not (own and following))}")
         name, self.programs = f"run{self.programs}", self.programs + 1
         b = self.b
-        b.constants(f"{name}.steps", (PTR, PTR, I64, I64), steps)
+        b.constants(f"{name}.steps", (PTR, PTR, I64, I64, I64), steps)
         b.constants(f"{name}.places", (I64, I64), places)
         with b.function(name, [PTR, PTR, I64, I64], internal=True) as (context, scratch, thread, threads):
             barrier = _slot(b, context, Slot.BARRIER)
+            is_last = b.compare("eq", index(b.add(thread, 1)), threads)
+
+            def wait() -> None:
+                b.call(BARRIER, [barrier, threads])
 
             def run_step(number: Index, _: list[Ssa]) -> None:
-                step = b.gep(Ssa(f"@{name}.steps", PTR), b.mul(number, 4), I64)
-                fields = enumerate((PTR, PTR, I64, I64))
-                adapter, kernel, units, first = (b.load(b.gep(step, i, I64), type) for i, type in fields)
+                step = b.gep(Ssa(f"@{name}.steps", PTR), b.mul(number, 5), I64)
+                fields = enumerate((PTR, PTR, I64, I64, I64))
+                adapter, kernel, units, first, waits = (b.load(b.gep(step, i, I64), type) for i, type in fields)
                 row = b.gep(Ssa(f"@{name}.places", PTR), b.mul(first, 2), I64)
-                b.call_pointer(adapter, [kernel, units, row, context, scratch, thread, threads])
-                b.call(BARRIER, [barrier, threads])
+                takes_part = b.op("or", is_last, b.compare("sgt", units, constant(1, I64)))
+                arguments = [kernel, units, row, context, scratch, thread, threads]
+                b.branch(takes_part, lambda: b.call_pointer(adapter, arguments))
+                b.branch(b.cast("trunc", waits, I1), wait)
 
             b.loop(0, len(program.instructions), 1, run_step)
         return name
 
+    def _is_for_one(self, instruction: Instruction) -> bool:
+        """Whether there is nothing in it that threads could share; then it is the last one's."""
+        if isinstance(instruction, Compute) and instruction.regions:
+            return all(self.kernels[leaf].units <= 1 for region in instruction.regions for leaf in region.leaves())
+        return self.kernels[instruction].units <= 1
+
     def _call_of(self, instruction: Instruction) -> str:
         """The adapter, the kernel and the units of an instruction."""
         if isinstance(instruction, Compute) and instruction.regions:
-            return f"ptr @{self._define_control(instruction)}, ptr null, i64 0"
+            units = 1 if self._is_for_one(instruction) else 2  # so that all take part
+            return f"ptr @{self._define_control(instruction)}, ptr null, i64 {units}"
         kernel = self.kernels[instruction]
         arity = len(operand_buffers(instruction))
         self.b.declare(kernel.symbol, VOID, [PTR] * (arity + 1) + [I64, I64])
@@ -168,6 +183,8 @@ class _Code:
         functions = [self.define(region) for region in instruction.regions]
         name, self.controls = f"control{self.controls}", self.controls + 1
         with b.function(name, _ADAPTER, internal=True) as (_, _, row, context, scratch, thread, threads):
+            if self._is_for_one(instruction):
+                thread, threads = constant(0, I64), constant(1, I64)
             pointers = _pointers(b, row, context, len(operand_buffers(instruction)))
             emit_control(b, instruction, functions, pointers, Crew(context, scratch, thread, threads))
         return name
@@ -209,7 +226,12 @@ def _flush(b: Builder) -> Ssa:
     return b.call(FLUSH_DENORMALS, [], I32)
 
 
-def _share(b: Builder, units: Ssa, thread: Ssa, threads: Ssa) -> tuple[Ssa, Ssa]:
-    """The first unit of a thread, and the one after its last."""
-    bounds: list[Index] = [b.div(b.mul(units, t), threads) for t in (thread, b.add(thread, 1))]
-    return index(bounds[0]), index(bounds[1])
+def _share(b: Builder, units: Ssa, thread: Ssa, threads: Ssa) -> list[Ssa]:
+    """The first unit of a thread, and the one after its last; the last thread has it if there is only one."""
+
+    def divided() -> list[Ssa]:
+        bounds: list[Index] = [b.div(b.mul(units, t), threads) for t in (thread, b.add(thread, 1))]
+        return [index(bound) for bound in bounds]
+
+    is_whole = b.compare("slt", b.intrinsic("smin", units, threads), constant(2, I64))  # dividing takes long
+    return b.branch(is_whole, lambda: [constant(0, I64), units], divided)

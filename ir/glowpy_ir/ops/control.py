@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from glowpy_ir.op import Results
 from glowpy_ir.structured import Region, Signature, Structured
 from glowpy_ir.types import Array, Kind, TensorType
 
+P = TypeVar("P")
 Types = tuple[TensorType, ...]
 
 TRUTH = TensorType(Kind.BOOL, ())
@@ -51,8 +53,8 @@ class Loop(Structured):
 
     ``operands`` are the initial values of those tensors that are ``carried`` from one iteration to the next, and then
     what the region captures. The region takes the number of the iteration (an i64 scalar, from 0), the carried
-    tensors, and the captures. It gives a condition (a bool scalar), the carried tensors anew, and any number of
-    further tensors, the *scanned* ones.
+    tensors, and the captures. It gives a condition (a bool scalar) if the loop is ``conditional``, the carried tensors
+    anew, and any number of further tensors, the *scanned* ones.
 
     There are at most ``trips`` iterations (none if that is negative), and never more than ``bound``, which None leaves
     open; there are none if ``condition`` is false, and no more when the region's own condition is.
@@ -63,8 +65,19 @@ class Loop(Structured):
 
     carried: int
     bound: Dim | None = None
+    conditional: bool = True
 
     regions = ("body",)
+
+    @property
+    def first(self) -> int:
+        """The first output of the region that is carried, behind its condition."""
+        return int(self.conditional)
+
+    @property
+    def extent(self) -> int:
+        """The bound, which must have a value; 0 if it is left open."""
+        return TensorType(Kind.BOOL, (self.bound or 0,)).count
 
     def infer(
         self, regions: Sequence[Signature], trips: TensorType, condition: TensorType, *operands: TensorType
@@ -75,11 +88,13 @@ class Loop(Structured):
         if not 0 <= self.carried <= len(operands):
             raise TypeMismatch(f"of {len(operands)} operands, {self.carried} cannot be carried")
         body.check_inputs("body", COUNT, *operands)
-        initial = operands[: self.carried]
-        condition, carried, scanned = self.parts(body.outputs)
-        _check_scalar("condition of the body", condition, TRUTH)
-        if carried != initial:
-            gives, takes = (", ".join(map(str, row)) or "nothing" for row in (carried, initial))
+        if len(body.outputs) < self.first + self.carried:
+            raise TypeMismatch(f"the body gives {len(body.outputs)} tensors, not a condition and {self.carried} others")
+        carried, scanned = self.parts(body.outputs)
+        if self.conditional:
+            _check_scalar("condition of the body", body.outputs[0], TRUTH)
+        if carried != operands[: self.carried]:
+            gives, takes = (", ".join(map(str, row)) or "nothing" for row in (carried, operands[: self.carried]))
             raise TypeMismatch(f"the body carries on {gives}, but begins with {takes}")
         if self.bound is None:
             if scanned:
@@ -89,37 +104,33 @@ class Loop(Structured):
             raise TypeMismatch(f"the bound of a loop must not be negative: {self.bound}")
         return (*carried, *(type.with_shape(self.bound, *type.shape) for type in scanned), COUNT)
 
-    def parts(self, outputs: Types) -> tuple[TensorType, Types, Types]:
-        """What the body gives: its condition, what is carried on, and what is scanned."""
-        if len(outputs) < 1 + self.carried:
-            raise TypeMismatch(f"the body gives {len(outputs)} tensors, not a condition and {self.carried} others")
-        return outputs[0], outputs[1 : 1 + self.carried], outputs[1 + self.carried :]
+    def parts(self, outputs: Sequence[P]) -> tuple[tuple[P, ...], tuple[P, ...]]:
+        """Of what the body gives, what is carried on, and what is scanned."""
+        last = self.first + self.carried
+        return tuple(outputs[self.first : last]), tuple(outputs[last:])
 
     def evaluate(
         self, regions: Sequence[Region], trips: Array, condition: Array, *operands: Array
     ) -> tuple[Array, ...]:
         (body,) = regions
         carried, captures = operands[: self.carried], operands[self.carried :]
-        _, _, scanned = self.parts(body.signature.outputs)
         bound = int(trips) if self.bound is None else min(int(trips), self.extent)
+        scanned = self.parts(body.signature.outputs)[1]
         stacked = [np.zeros((self.extent, *type.extents), type.kind.dtype) for type in scanned]
         done = 0
         while done < bound and condition:
-            condition, *results = body.run(np.array(done, np.int64), *carried, *captures)
-            carried = tuple(results[: self.carried])
-            for stack, element in zip(stacked, results[self.carried :], strict=True):
+            results = body.run(np.array(done, np.int64), *carried, *captures)
+            condition = results[0] if self.conditional else condition
+            carried, elements = self.parts(results)
+            for stack, element in zip(stacked, elements, strict=True):
                 stack[done] = element
             done += 1
         return (*carried, *stacked, np.array(done, np.int64))
 
-    @property
-    def extent(self) -> int:
-        """The bound, which must have a value; 0 if it is left open."""
-        return TensorType(Kind.BOOL, (self.bound or 0,)).count
-
     def workspace(self, *operands: TensorType) -> Types:
-        """The body's condition, for this iteration and for the next; and of each carried tensor another copy."""
-        return (TRUTH.with_shape(2), *operands[2 : 2 + self.carried])
+        """Of each carried tensor another copy; and the condition, for this iteration and for the next."""
+        conditions = [TRUTH.with_shape(2)] if self.conditional else []
+        return (*operands[2 : 2 + self.carried], *conditions)
 
 
 def _check_scalar(name: str, type: TensorType, wanted: TensorType) -> None:
