@@ -108,7 +108,8 @@ def check_feeds(inputs: Sequence[Spec], feeds: Mapping[str, object]) -> list[Fee
     """
     if len(feeds) == len(inputs) and all(_is_ready(spec, feeds.get(spec.name)) for spec in inputs):
         return [feeds[spec.name] for spec in inputs]  # type: ignore[misc]
-    problems = [_unknown(name, inputs) for name in feeds if name not in {spec.name for spec in inputs}]
+    names = {spec.name for spec in inputs}
+    problems = [_unknown(name, inputs) for name in feeds if name not in names]
     arrays: dict[str, Feed] = {}
     extents: dict[str, tuple[int, str]] = {}
     for spec in inputs:
