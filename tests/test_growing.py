@@ -180,7 +180,7 @@ def test_many_extents_are_one_program() -> None:
 
 
 def test_what_cannot_be_one_program_stays_many() -> None:
-    nodes = [helper.make_node("TopK", ["x", "one"], ["y", ""])]
+    nodes = [helper.make_node("TopK", ["x", "one"], ["y", "i"])]
     largest = model(nodes, [tensor("x", ["n"])], [tensor("y", [1])], [numpy_helper.from_array(np.array([1]), "one")])
     m = glowpy.compile(largest, backend="interpreter")
     for n in range(1, 8):

@@ -95,7 +95,7 @@ def bounded(graph: Graph, symbol: str, capacity: int) -> Bounded:
     for name, result in zip(graph.output_names, made, strict=True):
         work.b.graph.set_output(name, result.value)
     types = tuple(value.type for value in graph.inputs)
-    numbers = {value: i for i, value in enumerate(work.b.graph.inputs)}
+    numbers: dict[Value, int] = {value: i for i, value in enumerate(work.b.graph.inputs)}
     continued = {i: numbers[thing.continues] for i, thing in enumerate(made) if thing.continues}
     return Bounded(work.b.graph, types, tuple(thing.type for thing in made), continued, capacity - work.slack)
 
