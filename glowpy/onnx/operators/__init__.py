@@ -18,6 +18,7 @@ from glowpy.onnx.operators import (
     convolution,
     early,
     elementwise,
+    images,
     indexing,
     linear,
     ml_features,
@@ -26,6 +27,7 @@ from glowpy.onnx.operators import (
     ml_trees,
     ml_vectors,
     movement,
+    ngrams,
     normalization,
     pooling,
     quantization,
@@ -38,6 +40,7 @@ from glowpy.onnx.operators import (
     slicing,
     spectral,
     text,
+    training,
     vision,
 )
 
@@ -49,9 +52,11 @@ STANDARD: tuple[ModuleType, ...] = (
     convolution,
     early,
     elementwise,
+    images,
     indexing,
     linear,
     movement,
+    ngrams,
     normalization,
     pooling,
     quantization,
@@ -78,6 +83,7 @@ CONTRIBUTED: tuple[ModuleType, ...] = (
     ml_linear,
     ml_trees,
     ml_vectors,
+    training,
 )
 """The families of other operator sets; each has also a ``DOMAIN``."""
 
