@@ -79,6 +79,16 @@ def test_rows(step: int, target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("gap", [2, 3, 5, 6, 7])
+def test_small_rows_that_are_no_whole_number_of_rows_apart(gap: int, target: Target) -> None:
+    """Two or four elements are moved as one, which other rows do not start at a multiple of."""
+    for size in (1, 2, 4):
+        for few in (2, 4):
+            if few <= gap:
+                check(size, (37, few), (few, 1), (gap, 1), target)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
 def test_results_with_gaps(target: Target) -> None:
     check(4, (5, 37), (37 * 3, 3), (37, 1), target)
     check(4, (5, 37), (37 * 3, -3), (1, 5), target)

@@ -130,7 +130,8 @@ def _form(element: Type, axes: Sequence[_Axis]) -> _Form:
         return _Form([across, row], _Copier.square, 1)
     if row.source == 0:
         return _Form([row], _Copier.repeated)
-    return _Form([row], _Copier.picked if abs(row.source) <= _NEAR * size else _Copier.scalars)
+    near = abs(row.source) <= _NEAR * size and row.source % size == 0
+    return _Form([row], _Copier.picked if near else _Copier.scalars)
 
 
 def _cut(outer: Sequence[_Axis], inner: Sequence[_Axis], room: int, granule: int) -> list[_Axis]:
