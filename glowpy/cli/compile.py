@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _compiled_facts(compiled: Compiled) -> dict[str, Any]:
     memory = compiled.memory
-    names = Counter(map(_name, compiled.program.instructions))
+    names = Counter(_name(instruction) for part in compiled.program.programs() for instruction in part.instructions)
     return {
         "instructions": dict(names.most_common()),
         "memory": {"arena": memory.arena, "live_peak": memory.live_peak, "weights": memory.weights},

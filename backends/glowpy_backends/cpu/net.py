@@ -9,8 +9,10 @@ Regions have tables like that, and ``control`` calls them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from glowpy_backends.cpu.builder import I1, I8, I32, I64, PTR, VOID, Builder, Index, Ssa, constant, index
 from glowpy_backends.cpu.context import Slot
@@ -34,17 +36,31 @@ class Net:
 
 
 def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
-    """Where each weight lies in the segment of weights, in the order of use; and the size of the segment, in bytes."""
+    """Where each weight lies in the segment of weights, in the order of use; and the size of the segment, in bytes.
+
+    Equal weights lie at one place: both branches of a choice often use the same ones.
+    """
     offsets: dict[Storage, int] = {}
+    alike: dict[Hashable, list[Weight]] = {}
     end = 0
     for part in program.programs():
         for instruction in part.instructions:
             for buffer in operand_buffers(instruction):
                 weight = buffer.storage
-                if isinstance(weight, Weight) and weight not in offsets:
-                    offsets[weight] = end
-                    end += -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
+                if not isinstance(weight, Weight) or weight in offsets:
+                    continue
+                others = alike.setdefault((weight.type, weight.halo, weight.data.flat[:16].tobytes()), [])
+                twin = next((other for other in others if _are_equal(weight.data, other.data)), None)
+                others.append(weight)
+                offsets[weight] = end if twin is None else offsets[twin]
+                end += 0 if twin else -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
     return offsets, end
+
+
+def _are_equal(a: Array, b: Array) -> bool:
+    """Whether two arrays of one type have the same bits."""
+    bits = f"u{a.itemsize}"
+    return a is b or bool(np.array_equal(a.view(bits), b.view(bits)))
 
 
 def gather_weights(program: Program) -> Array:
