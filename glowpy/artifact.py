@@ -17,6 +17,8 @@ from glowpy_ir.errors import GlowError, UsageError
 from glowpy_ir.types import TensorType
 
 MANIFEST = "model.json"
+IN_PARTS = "the model is compiled in parts, as data decide, and cannot be written; fix the inputs that decide"
+
 FORMAT = 1
 """Raised when older readers would misread what is written."""
 
@@ -45,7 +47,7 @@ def fill_artifact(folder: Path, artifact: Artifact) -> None:
     listed = []
     for number, (shapes, program) in enumerate(artifact.programs.items()):
         if not isinstance(program, Specialisation):
-            raise UsageError("the model is compiled in parts, as data decide; fix the inputs that do when compiling")
+            raise UsageError(IN_PARTS)
         place = folder / str(number)
         place.mkdir()
         program.executable.save(place)

@@ -11,7 +11,7 @@ from typing import Any
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
 from glowpy.cli.failure import grouped
-from glowpy.cli.opening import read_source
+from glowpy.cli.opening import import_first, read_source
 from glowpy.cli.report import assumed_text, show_json
 from glowpy.cli.table import plural, render
 from glowpy.feeds import Shapes, Spec, bind_open
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 def _problems(source: Source, shapes: Shapes, verbose: int) -> tuple[list[str], int]:
     """All that keeps the model from being compiled, and the exit code that this means."""
     try:
-        source.graph_for(shapes)
+        import_first(source, shapes, {})
     except Findings as findings:
         told = [str(finding) for finding in findings.findings]
         return (told if verbose else grouped(findings.findings)), findings.code

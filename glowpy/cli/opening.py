@@ -12,10 +12,10 @@ from glowpy.cli.report import assumed_text
 from glowpy.cli.tensors import read_named
 from glowpy.feeds import Shapes
 from glowpy.model import Model
+from glowpy.onnx.parts import Part
 from glowpy.options import Options
 from glowpy.source import Source, open_source
 from glowpy_ir.errors import Findings
-from glowpy_ir.graph import Graph
 
 
 def compiler_options(options: argparse.Namespace) -> Options:
@@ -35,10 +35,16 @@ def read_source(options: argparse.Namespace) -> Source:
     return open_source(options.model, dict(options.dim), dict(options.shape), read_named(options.value))
 
 
-def import_bound(source: Source, shapes: Shapes, assumed: Mapping[str, int]) -> Graph:
-    """The graph for inputs of these shapes; the last finding also tells which of their extents nobody chose."""
+def import_first(source: Source, shapes: Shapes, assumed: Mapping[str, int]) -> Part:
+    """What can be compiled for inputs of these shapes before the model has run; Findings if that is nothing.
+
+    The last finding also tells which extents nobody chose.
+    """
     try:
-        return source.graph_for(shapes)
+        part = next(source.parts_for(shapes))
+        if part.results is None and not part.gives:
+            source.graph_for(shapes)  # tells what has to be known first
+        return part
     except Findings as error:
         if not assumed:
             raise
