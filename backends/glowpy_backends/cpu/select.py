@@ -281,7 +281,8 @@ def passed_over(site: Site) -> Kernel:
 
 def places_not_zero(site: Site) -> Kernel:
     """Where elements are not zero."""
-    return selection.non_zero(*site.results, site.operands[0], site.target)
+    places, count = site.results
+    return selection.non_zero(places, count, site.operands[0], site.target)
 
 
 def boxes_apart(site: Site) -> Kernel:

@@ -101,7 +101,7 @@ def load_feature_vectorizer(c: NodeContext) -> Value:
     """Rows of several tensors side by side, each cut or filled up with zeros to a width."""
     inputs, widths = c.operands(), c.attributes.ints("inputdimensions", None)
     if widths is None:
-        widths = tuple(int(product(value.type.extents[1:])) for value in inputs)
+        widths = tuple(math.prod(value.type.extents[1:]) for value in inputs)
     if len(widths) != len(inputs) or min(widths) < 0:
         raise BadModel(f"{len(widths)} widths are given for {len(inputs)} inputs")
     parts = []

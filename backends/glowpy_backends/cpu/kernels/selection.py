@@ -145,12 +145,16 @@ def _most(b: Builder, x: Ssa, y: Ssa) -> Ssa:
 def _overlaps(b: Builder, box: Sequence[Ssa], others: Sequence[Ssa], limit: Ssa) -> Ssa:
     """Whether the intersection with a box takes more of the union than ``limit``; not so if a box has no area."""
     nothing = zero(limit.type)
-    sides = [b.op("fsub", _least(b, box[k + 2], others[k + 2]), _most(b, box[k], others[k])) for k in range(2)]
-    inside = b.op("fmul", *sides)
-    area, areas = (b.op("fmul", *(b.op("fsub", one[k + 2], one[k]) for k in range(2))) for one in (box, others))
+    width, height = (
+        b.op("fsub", _least(b, box[k + 2], others[k + 2]), _most(b, box[k], others[k])) for k in range(2)
+    )
+    inside = b.op("fmul", width, height)
+    area, areas = (
+        b.op("fmul", b.op("fsub", one[2], one[0]), b.op("fsub", one[3], one[1])) for one in (box, others)
+    )
     ratio = b.op("fdiv", inside, b.op("fsub", b.op("fadd", area, areas), inside))
     met = b.compare("ogt", ratio, limit)
-    for positive in (*sides, area, areas):
+    for positive in (width, height, area, areas):
         met = b.op("and", met, b.compare("ogt", positive, nothing))
     return met
 
