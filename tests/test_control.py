@@ -12,6 +12,8 @@ from threading import Thread
 import numpy as np
 import pytest
 from graphs import random_feeds
+from hypothesis import HealthCheck, given, settings
+from networks import networks
 
 import glowpy
 from glowpy.compiler import Compiled, compile_graph
@@ -22,7 +24,9 @@ from glowpy_backends.base import BackendOptions
 from glowpy_backends.cpu import Cpu
 from glowpy_ir.dot import to_dot
 from glowpy_ir.evaluate import evaluate
-from glowpy_ir.graph import Graph
+from glowpy_ir.graph import Builder, Graph, Placeholder
+from glowpy_ir.ops.control import COUNT, Loop
+from glowpy_ir.ops.indexing import Gather
 from glowpy_ir.program_text import parse_program, print_program
 from glowpy_ir.text import digest, parse, print_graph
 from glowpy_ir.types import Array
@@ -90,6 +94,34 @@ def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
     model.save(tmp_path / "saved")
     for wanted, found in zip(expected, glowpy.load(tmp_path / "saved").run(None, feeds), strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+@given(networks())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_networks_in_a_loop(network: Graph) -> None:
+    """Each iteration runs a whole network on a slice of its inputs, or leaves them as they are."""
+    graph, body = Graph("outer"), copy_graph(network)
+    outer = Builder(graph)
+    stacks = [outer.placeholder(v.name, v.type.with_shape(3, *v.type.shape)) for v in network.inputs]
+    inner = Builder(body, before=next(body.nodes))
+    number = Placeholder("number", COUNT)
+    whole = [Placeholder(f"{v.name}.all", v.type) for v in stacks]
+    for value, stack in zip(list(body.inputs), whole, strict=True):
+        body.replace(value, inner.add(Gather(0), stack, number))
+    body.inputs[:] = [number, *whole]
+    trips = outer.constant(np.array(2))
+    loop = Loop(0, 3, conditional=False)
+    results = outer.add_all(loop, trips, outer.constant(np.array(True)), *stacks, regions=[body])
+    for name, value in zip(network.output_names, results, strict=False):
+        graph.set_output(name, value)
+    verify(graph)
+    feeds = random_feeds(graph)
+    found = compiled(graph, threads=2).executable.run(feeds)
+    for i in range(2):
+        wanted = evaluate(network, {name: array[i] for name, array in feeds.items()})
+        for name, array in zip(network.output_names, wanted, strict=True):
+            np.testing.assert_allclose(found[name][i], array, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(array).max()))
+            assert not found[name][2].any()
 
 
 def test_many_calls_at_once() -> None:
