@@ -20,6 +20,6 @@ class HostRequest(Unsupported):
 
     def __init__(self, op: Op, inputs: tuple[Value, ...]) -> None:
         given = ", ".join(str(value.type) for value in inputs)
-        super().__init__(f"{op.name} of {given} is computed by the host only, which cannot be done here")
+        super().__init__(f"{op.name} of {given} is left to the host, so that it cannot be compiled; run the model instead")
         self.op = op
         self.inputs = inputs
