@@ -27,7 +27,7 @@ from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels import lrn
 from glowpy_backends.cpu.kernels.convolution import Convolution, suits_parts
 from glowpy_backends.cpu.kernels.depthwise import is_depthwise
-from glowpy_backends.cpu.narrow import product_of_i16, product_of_i32
+from glowpy_backends.cpu.narrow import product_of_f32, product_of_i16, product_of_i32
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
@@ -60,6 +60,7 @@ class ChooseLayout:
         pack_conv = self._pack_conv
         rules: tuple[Rule, ...] = (
             conv_of_row,
+            product_of_f32,
             product_of_i16,
             pack_conv,
             self._pack_matmul,

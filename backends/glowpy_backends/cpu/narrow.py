@@ -1,4 +1,7 @@
-"""Layout rules for products of narrow integers: they become products of i16, or where there is no kernel, of i32."""
+"""Layout rules for products of narrow elements: they become products of wider ones, for which there are kernels.
+
+Of integers, these are i16, or where there is no kernel, i32; of 16-bit floats, f32, and sums are rounded once.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,14 @@ def product_of_i16(node: Node, b: Builder) -> Value | None:
 def product_of_i32(node: Node, b: Builder) -> Value | None:
     """x @ y = i32(x) @ i32(y), conv(x, w) = conv(i32(x), i32(w)), of narrow integers"""
     return _as(Kind.I32, node, b)
+
+
+def product_of_f32(node: Node, b: Builder) -> Value | None:
+    """x @ y = half(f32(x) @ f32(y)), conv(x, w, c) = half(conv(f32(x), f32(w), f32(c))), of 16-bit floats"""
+    match node:
+        case Node(op=MatMul() | Conv() as op, inputs=inputs) if node.output.type.kind in (Kind.F16, Kind.BF16):
+            return b.add(Cast(node.output.type.kind), b.add(op, *(_cast(b, value, Kind.F32) for value in inputs)))
+    return None
 
 
 def _as(kind: Kind, node: Node, b: Builder) -> Value | None:
