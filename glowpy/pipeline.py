@@ -11,6 +11,7 @@ from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fold import fold_constants
 from glowpy.passes.fuse import Fuse, Fuses
 from glowpy.passes.lower import Keeps, Lower
+from glowpy.passes.quantized import use_integers
 from glowpy.passes.recognition import recognise
 from glowpy.passes.regions import simplify_regions
 from glowpy.passes.share import share_common_values
@@ -43,6 +44,7 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
     return (
         Pass("dead", remove_dead_nodes),
         Pass("regions", simplify_regions),
+        Pass("integers", use_integers),
         Pass("simplify", simplify),
         Pass("share", share_common_values),
         Pass("recognise", recognise),
@@ -66,6 +68,7 @@ ORDER = (
     ("regions", "simplify", "a region knows its constants only when they are in it"),
     ("late simplify", "late regions", "a condition, or what is captured, may have become constant"),
     ("late regions", "last simplify", "what came into a region, or out of it, has new neighbours"),
+    ("integers", "simplify", "folding makes floats of integer weights that are dequantized"),
     ("simplify", "lower", "whole operators tell more than their parts, and less is left to lower"),
     ("share", "lower", "equal composites are found at one look"),
     ("share", "recognise", "what is spelled out takes one value several times, which may have been computed twice"),

@@ -121,6 +121,11 @@ class FoldingBuilder(Builder):
             raise error.at(self.origin) from None
         return super().add_all(op, *inputs, names=names)
 
+    def add_unfolded(self, op: Op, *inputs: Value) -> Value:
+        """As ``add``, but nothing is computed: the compiler wants to see ``op`` at work on constants."""
+        (result,) = super().add_all(op, *inputs)
+        return result
+
     def _follow(self, op: Op, inputs: tuple[Value, ...], names: Sequence[str]) -> tuple[Value, ...]:
         """Add an operator that works on dimensions; if its result is one dimension, that one in its place."""
         dims = self._dims_made(op, inputs)

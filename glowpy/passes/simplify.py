@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from glowpy.passes import arithmetic, concatenation, fold, movement, padding, repeats, sink, weights
+from glowpy.passes import arithmetic, concatenation, fold, movement, padding, quantized, repeats, sink, weights
 from glowpy_ir.graph import Graph
 from glowpy_ir.rewrite import Rule, rewrite
 
@@ -17,6 +17,7 @@ THEMES: Mapping[str, tuple[Rule, ...]] = {
     "weights": weights.RULES,
     "repeats": repeats.RULES,
     "sink": sink.RULES,
+    "quantized": quantized.RULES,
 }
 
 RULES: tuple[Rule, ...] = tuple(rule for rules in THEMES.values() for rule in rules)

@@ -39,7 +39,8 @@ def model(
     node = helper.make_node(operator, names, outputs, domain=domain, **attributes)
 
     def info(name: str) -> Any:
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(given[name].dtype), given[name].shape)
+        array = given[name]
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
     graph = helper.make_graph(
         [node], "one",

@@ -82,9 +82,9 @@ def test_trace_shows_what_changed_and_times_all() -> None:
 def test_stop_after() -> None:
     graph, trace = small(), Trace(stop_after="simplify")
     optimize(graph, never, trace=trace)
-    assert list(trace.seconds) == ["dead", "regions", "simplify"]
+    assert list(trace.seconds) == ["dead", "regions", "integers", "simplify"]
     assert "Softmax" in names(graph)
-    with pytest.raises(UsageError, match="no pass 'nonsense'; there are: dead, regions, simplify"):
+    with pytest.raises(UsageError, match="no pass 'nonsense'; there are: dead, regions, integers, simplify"):
         optimize(graph, never, trace=Trace(stop_after="nonsense"))
 
 

@@ -18,6 +18,7 @@ from graphs import assert_same_meaning, random_feeds
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fuse import Fuse
 from glowpy.passes.lower import Lower
+from glowpy.passes.quantized import use_integers
 from glowpy.passes.recognition import recognise
 from glowpy.passes.regions import simplify_regions
 from glowpy.passes.share import share_common_values
@@ -35,6 +36,7 @@ PASSES: dict[str, Callable[[Graph], bool]] = {
     "regions": simplify_regions,
     "share": share_common_values,
     "recognise": recognise,
+    "integers": use_integers,
     "lower": Lower(lambda op: op.name == "Softmax"),
     "transposes": turn_regions,
     "fuse": Fuse(lambda op, converts: op.name in ("Conv", "MatMul") and not converts),

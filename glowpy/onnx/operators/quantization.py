@@ -36,7 +36,7 @@ def load_dequantize_linear(c: NodeContext) -> Value:
     axis, block = granularity(c)
     zero = c.optional(2)
     op = DequantizeLinear(axis, block, _kind(c, "output_dtype"))
-    return c.b.add(op, c.input(0), c.input(1), *((zero,) if zero else ()))
+    return c.b.add_unfolded(op, c.input(0), c.input(1), *((zero,) if zero else ()))
 
 
 def granularity(c: NodeContext) -> tuple[int, int]:
