@@ -11,6 +11,7 @@ import numpy as np
 
 from glowpy.artifact import read_artifact
 from glowpy.feeds import Shapes
+from glowpy.lengths import Lengths
 from glowpy.model import Model
 from glowpy.model_cache import ModelCache
 from glowpy.options import Options
@@ -70,7 +71,6 @@ def compile(
 def from_source(source: Source, options: Options, bounds: Mapping[str, int] | None = None) -> Model:
     """The model of a source that is read already."""
     from glowpy.compiler import compile_graph
-    from glowpy.lengths import Lengths
     from glowpy.onnx.scope import input_key
     from glowpy.staged import Staged
 
@@ -95,5 +95,5 @@ def from_source(source: Source, options: Options, bounds: Mapping[str, int] | No
 def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
     """The compiled model that ``Model.save`` wrote into ``folder``; UsageError if there is none."""
     artifact = read_artifact(Path(folder), BackendOptions(threads=threads))
-    programs = Specialisations(artifact.programs)
+    programs = Specialisations(artifact.programs, lengths=Lengths(programs=artifact.growing))
     return Model(artifact.name, artifact.backend, artifact.inputs, artifact.outputs, programs)

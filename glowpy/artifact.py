@@ -10,16 +10,17 @@ from typing import Any
 
 from glowpy.feeds import LooseSpec, Shapes, Spec, TensorSpec
 from glowpy.files import writing_folder
+from glowpy.growing import Growing
 from glowpy.program.plan import BufferPlan, MemoryPlan
 from glowpy.specialise import Runnable, Specialisation
-from glowpy_backends.base import BackendOptions, backend_class
+from glowpy_backends.base import BackendOptions, Executable, backend_class
 from glowpy_ir.errors import GlowError, UsageError
 from glowpy_ir.types import TensorType
 
 MANIFEST = "model.json"
 IN_PARTS = "the model is compiled in parts, as data decide, and cannot be written; fix the inputs that decide"
 
-FORMAT = 1
+FORMAT = 2
 """Raised when older readers would misread what is written."""
 
 
@@ -32,11 +33,13 @@ class Artifact:
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     programs: Mapping[Shapes, Runnable]
+    growing: Sequence[Growing] = ()
+    """Those that serve many shapes."""
 
 
 def write_artifact(folder: Path, artifact: Artifact) -> None:
     """Write compiled programs, by the shapes of their inputs; UsageError if there are none."""
-    if not artifact.programs:
+    if not artifact.programs and not artifact.growing:
         raise UsageError("nothing is compiled yet: run the model once, or bind its open dimensions when compiling")
     with writing_folder(folder, MANIFEST) as partial:
         fill_artifact(partial, artifact)
@@ -44,15 +47,16 @@ def write_artifact(folder: Path, artifact: Artifact) -> None:
 
 def fill_artifact(folder: Path, artifact: Artifact) -> None:
     """The same, into an empty folder that appears to others only when it is full."""
-    listed = []
-    for number, (shapes, program) in enumerate(artifact.programs.items()):
+    listed: list[dict[str, Any]] = []
+    for shapes, program in artifact.programs.items():
         if not isinstance(program, Specialisation):
             raise UsageError(IN_PARTS)
-        place = folder / str(number)
-        place.mkdir()
-        program.executable.save(place)
-        memory = asdict(program.memory)
-        listed.append({"folder": place.name, "inputs": program.inputs, "shapes": shapes, "memory": memory})
+        place = _save(program, folder / str(len(listed)))
+        listed.append({**place, "inputs": program.inputs, "shapes": shapes})
+    grown = [
+        {**_save(program, folder / str(number)), **program.entry()}
+        for number, program in enumerate(artifact.growing, start=len(listed))
+    ]
     manifest = {
         "format": FORMAT,
         "name": artifact.name,
@@ -60,8 +64,15 @@ def fill_artifact(folder: Path, artifact: Artifact) -> None:
         "inputs": _texts(artifact.inputs),
         "outputs": _texts(artifact.outputs),
         "programs": listed,
+        "growing": grown,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _save(program: Specialisation | Growing, place: Path) -> dict[str, Any]:
+    place.mkdir()
+    program.executable.save(place)
+    return {"folder": place.name, "memory": asdict(program.memory)}
 
 
 def read_artifact(folder: Path, options: BackendOptions) -> Artifact:
@@ -82,16 +93,20 @@ def read_artifact(folder: Path, options: BackendOptions) -> Artifact:
 
 def _read(folder: Path, manifest: Mapping[str, Any], options: BackendOptions) -> Artifact:
     backend = backend_class(manifest["backend"])
-    programs: dict[Shapes, Runnable] = {}
-    for entry in manifest["programs"]:
+
+    def loaded(entry: Mapping[str, Any]) -> tuple[Executable, MemoryPlan]:
         place = folder / Path(entry["folder"]).name
         if not place.is_dir():
             raise UsageError(f"{place} is missing; compile the model again")
+        return backend.load(place, options), _memory(entry["memory"])
+
+    programs: dict[Shapes, Runnable] = {}
+    for entry in manifest["programs"]:
         shapes = tuple(tuple(map(int, shape)) for shape in entry["shapes"])
-        executable = backend.load(place, options)
-        programs[shapes] = Specialisation(executable, _memory(entry["memory"]), tuple(entry["inputs"]))
+        programs[shapes] = Specialisation(*loaded(entry), tuple(entry["inputs"]))
+    growing = [Growing.read(entry, *loaded(entry)) for entry in manifest["growing"]]
     inputs, outputs = _tensors(manifest["inputs"]), _specs(manifest["outputs"])
-    return Artifact(manifest["name"], manifest["backend"], inputs, outputs, programs)
+    return Artifact(manifest["name"], manifest["backend"], inputs, outputs, programs, growing)
 
 
 def _memory(entry: Mapping[str, Any]) -> MemoryPlan:

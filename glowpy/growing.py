@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from glowpy.feeds import Feed
-from glowpy.program.continued import sharing
 from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Executable
 from glowpy_ir.dims import Dim, Expr, bind, symbol
@@ -24,7 +23,6 @@ from glowpy_ir.types import Array, TensorType
 if TYPE_CHECKING:
     from glowpy.compiler import Compiled
     from glowpy.passes.bounds import Bounded
-    from glowpy_ir.program import Buffer
 
 Shapes = tuple[tuple[int, ...], ...]
 """The shapes of inputs that are all tensors."""
@@ -138,26 +136,43 @@ def room_of(array: Array) -> Room | None:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or an output of a program, and what of it is meant."""
+    """An input or an output of a program."""
 
     name: str
+    room: TensorType
+    """Its type in the program, with room for every length."""
     type: TensorType
-    """With room for every length."""
-    lines: tuple[tuple[int, int, int], ...]
-    """The axes along which only so many places are meant; with ``a`` and ``c`` of ``a * length + c``."""
+    """What of it is meant, in terms of the length."""
+    _lines: tuple[tuple[int, int, int], ...] = field(init=False)
+    """The axes that depend on the length, with ``a`` and ``c`` of ``a * length + c``."""
+
+    def __post_init__(self) -> None:
+        lines = ((d, *_line(dim)) for d, dim in enumerate(self.type.shape) if isinstance(dim, Expr))
+        object.__setattr__(self, "_lines", tuple(lines))
 
     @classmethod
-    def of(cls, buffer: Buffer, type: TensorType) -> Self:
-        """A buffer of the program; ``type`` is in terms of the length."""
-        lines = ((d, *_line(dim)) for d, dim in enumerate(type.shape) if isinstance(dim, Expr))
-        return cls(buffer.name, buffer.type, tuple(lines))
+    def read(cls, entry: Sequence[str]) -> Self:
+        name, room, type = entry
+        return cls(name, TensorType.parse(room), TensorType.parse(type))
+
+    def entry(self) -> list[str]:
+        return [self.name, str(self.room), str(self.type)]
+
+    @property
+    def is_padded(self) -> bool:
+        return bool(self._lines)
+
+    def line(self) -> tuple[int, int, int]:
+        """The only axis that depends on the length, with ``a`` and ``c`` of ``a * length + c``."""
+        (line,) = self._lines
+        return line
 
     def part(self, array: Array, length: int) -> Array:
         """What is meant of a tensor for this length."""
-        if not self.lines:
+        if not self._lines:
             return array
         cuts = [slice(None)] * array.ndim
-        for axis, a, c in self.lines:
+        for axis, a, c in self._lines:
             cuts[axis] = slice(a * length + c)
         return array[tuple(cuts)]
 
@@ -175,26 +190,44 @@ class Growing:
     outputs: tuple[Tensor, ...]
     length: str
     """What the program calls the input that tells the length."""
-    rooms: Mapping[str, Tensor]
+    rooms: Mapping[str, str]
     """The inputs that may lie in a room, and the outputs that continue them there."""
+    _continuations: Mapping[str, tuple[int, int, int]] = field(init=False)
+    """For each such input, the axis along which it grows, and ``a`` and ``c`` of the extent ``a * length + c``."""
+
+    def __post_init__(self) -> None:
+        lines = {tensor.name: tensor.line() for tensor in self.outputs if tensor.name in self.rooms.values()}
+        object.__setattr__(self, "_continuations", {name: lines[result] for name, result in self.rooms.items()})
 
     @classmethod
     def of(cls, family: Family, bounded: Bounded, compiled: Compiled) -> Self:
         """What was compiled of a graph with a bound."""
+        from glowpy.program.continued import sharing  # with what only compiling needs
+
         program = compiled.program
         *inputs, length = program.inputs
-        outputs = tuple(map(Tensor.of, program.outputs, bounded.outputs))
-        by_name = {tensor.name: tensor for tensor in outputs}
         return cls(
             family,
             bounded.most,
             compiled.executable,
             compiled.memory,
-            tuple(map(Tensor.of, inputs, bounded.inputs)),
-            outputs,
+            tuple(Tensor(b.name, b.type, type) for b, type in zip(inputs, bounded.inputs, strict=True)),
+            tuple(Tensor(b.name, b.type, type) for b, type in zip(program.outputs, bounded.outputs, strict=True)),
             length.name,
-            {source: by_name[result] for result, source in sharing(program, bounded.continued).items()},
+            {source: result for result, source in sharing(program, bounded.continued).items()},
         )
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], executable: Executable, memory: MemoryPlan) -> Self:
+        """The program that ``entry`` told about."""
+        inputs, outputs = (tuple(map(Tensor.read, entry[key])) for key in ("inputs", "outputs"))
+        family = Family(tuple(tensor.type.shape for tensor in inputs))
+        return cls(family, int(entry["most"]), executable, memory, inputs, outputs, entry["length"], entry["rooms"])
+
+    def entry(self) -> dict[str, Any]:
+        """All but the code and the plan of its memory, as it can be written into a file."""
+        inputs, outputs = ([tensor.entry() for tensor in tensors] for tensors in (self.inputs, self.outputs))
+        return {"most": self.most, "inputs": inputs, "outputs": outputs, "length": self.length, "rooms": self.rooms}
 
     def run(self, feeds: Sequence[Feed]) -> list[Feed]:
         """The outputs for inputs whose shapes are of the family; those that continue an input are views of a room."""
@@ -205,22 +238,21 @@ class Growing:
         into: dict[str, Array] = {}
         for tensor, array in zip(self.inputs, arrays, strict=True):
             if tensor.name in self.rooms:
-                result = self.rooms[tensor.name]
-                given[tensor.name] = into[result.name] = self._room(tensor, result, array, length).whole()
-            elif tensor.lines:
-                given[tensor.name] = whole = np.zeros(tensor.type.extents, array.dtype)
+                given[tensor.name] = into[self.rooms[tensor.name]] = self._room(tensor, array, length).whole()
+            elif tensor.is_padded:
+                given[tensor.name] = whole = np.zeros(tensor.room.extents, array.dtype)
                 tensor.part(whole, length)[...] = array
             else:
                 given[tensor.name] = array
         made = self.executable.run(given, into)
         return [tensor.part(made[tensor.name], length) for tensor in self.outputs]
 
-    def _room(self, tensor: Tensor, result: Tensor, start: Array, length: int) -> Room:
+    def _room(self, tensor: Tensor, start: Array, length: int) -> Room:
         """The room that the input lies in, or a new one that it is copied into."""
-        ((axis, a, c),) = result.lines
+        axis, a, c = self._continuations[tensor.name]
         room, used = room_of(start), a * length + c
-        if room is None or not room.extend(start, tensor.type, used):
-            room = Room(tensor.type, axis)
+        if room is None or not room.extend(start, tensor.room, used):
+            room = Room(tensor.room, axis)
             room.begin(start, used)
         return room
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
-from glowpy.compiler import compile_graph
 from glowpy.feeds import Shapes as Forms
 from glowpy.feeds import Spec, TensorSpec
 from glowpy.growing import LENGTH, Family, Growing, Shapes
-from glowpy.passes.bounds import bounded
 from glowpy_ir.dims import Expr, symbols
 from glowpy_ir.errors import GlowError, UsageError
 
@@ -29,7 +27,7 @@ MOST_SEEN = 64
 """How many shapes are remembered to compare others with."""
 
 WASTE = 4
-"""A program with so many times the room that a length needs is too large for it."""
+"""A program for what grows may have so many times the room that a length is given."""
 
 Build = Callable[[Family, int], Growing]
 """Compiles the program of a family for a capacity; GlowError if it cannot be one program."""
@@ -38,29 +36,47 @@ Place = tuple[int, int]
 """An input and one of its axes."""
 
 
-def capacity_for(length: int) -> int:
+def room_to_grow(length: int) -> int:
     """The next power of two that leaves room for a quarter more, and for 64."""
     return 1 << (length + length // 4 + 63).bit_length()
+
+
+def tight_room(length: int) -> int:
+    """The next multiple of an eighth of the next power of two: less than a quarter of the work is in vain."""
+    step = max(4, (1 << (length - 1).bit_length()) // 8)
+    return -(-length // step) * step
 
 
 class Lengths:
     """The programs for all lengths of one model."""
 
     def __init__(
-        self, inputs: Sequence[TensorSpec], outputs: Sequence[Spec], build: Build, bounds: Mapping[str, int]
+        self,
+        inputs: Sequence[TensorSpec] = (),
+        outputs: Sequence[Spec] = (),
+        build: Build | None = None,
+        bounds: Mapping[str, int] | None = None,
+        programs: Sequence[Growing] = (),
     ) -> None:
-        """``bounds`` are capacities of dimensions that the caller knows to grow."""
+        """``build`` makes programs besides those that are there; ``bounds`` are how far the caller says it will go."""
         self._inputs = inputs
-        self._bounds = bounds
-        self._named = list(bounds) or _growing_symbols(inputs, outputs)
+        self._bounds = bounds or {}
+        self._named = list(self._bounds) or _growing_symbols(inputs, outputs)
         self._build = build
         self._seen: list[Shapes] = []
-        self._programs: dict[Family, list[Growing]] = {}
         self._refused: set[Family] = set()
+        self._growing: set[Family] = set()
+        """Those of which the length is known to grow, not just to have several values."""
+        self._programs: dict[Family, list[Growing]] = {}
+        for program in sorted(programs, key=lambda program: program.most):
+            self._programs.setdefault(program.family, []).append(program)
 
     @classmethod
     def of(cls, source: Source, options: Options, bounds: Mapping[str, int]) -> Self | None:
         """Those of a model; None if it takes other things than tensors. UsageError for a bound of no dimension."""
+        from glowpy.compiler import compile_graph  # with what only compiling needs
+        from glowpy.passes.bounds import bounded
+
         inputs = [spec for spec in source.inputs if isinstance(spec, TensorSpec)]
         names = {str(dim) for spec in inputs for dim in spec.type.shape if isinstance(dim, Expr)}
         for name in bounds:
@@ -85,11 +101,15 @@ class Lengths:
 
     def learned(self, forms: Forms) -> Growing | None:
         """A new program for these shapes, which came for the first time; None if they shall have one of their own."""
+        if self._build is None:
+            return None
         shapes = cast(Shapes, forms)
-        for family in self._candidates(shapes):
+        for family, grows in self._candidates(shapes):
             length = family.length(shapes)
             if family in self._refused or length is None:
                 continue
+            if grows:
+                self._growing.add(family)
             try:
                 return self._fitting(family, length)
             except GlowError:
@@ -101,20 +121,28 @@ class Lengths:
         """The programs that are there now."""
         return [program for programs in self._programs.values() for program in programs]
 
-    def _fitting(self, family: Family, length: int) -> Growing:
+    def _fitting(self, family: Family, length: int) -> Growing | None:
         """The smallest program with room for a length that is not much too large; if there is none, a new one."""
-        wanted = max((capacity_for(length), *(n for n in self._bounds.values() if n > length)))
         known = self._programs.get(family, [])
-        for program in known:
-            if length <= program.most <= WASTE * wanted:
+        large_enough = [program for program in known if length <= program.most]
+        if self._build is None:
+            return next(iter(large_enough), None)
+        if family in self._growing or any(program.rooms for program in known):
+            wanted = max(room_to_grow(length), *(n for n in (0, *self._bounds.values()) if n > length or not n))
+            limit = WASTE * wanted
+        else:
+            limit = wanted = tight_room(length)
+        for program in large_enough:
+            if program.most <= limit:
                 return program
         made = self._build(family, wanted)
         if made.most < length:
-            made = self._build(family, 2 * wanted)
+            made = self._build(family, 2 * wanted - made.most)
         self._programs[family] = sorted([*known, made], key=lambda program: program.most)
         return made
 
-    def _candidates(self, shapes: Shapes) -> Iterator[Family]:
+    def _candidates(self, shapes: Shapes) -> Iterator[tuple[Family, bool]]:
+        """Families that the shapes may be of, and whether their length is known to grow."""
         for name in self._named:
             moving = _places(self._inputs, name)
             length = shapes[moving[0][0]][moving[0][1]]
@@ -126,12 +154,14 @@ class Lengths:
             ]
             # What is longer, as a mask over past and present is, likely grows along; if it does not, the types tell.
             for others in (longer, []) if longer else ([],):
-                yield Family.of(shapes, [*moving, *others])
+                yield Family.of(shapes, [*moving, *others]), True
         alike: dict[tuple[Place, ...], int] = {}
         for seen in self._seen:
             places = _moved_together(shapes, seen)
             alike[places] = alike.get(places, 0) + 1
-        yield from (Family.of(shapes, places) for places, count in alike.items() if places and count >= MOST_VALUES)
+        for places, count in alike.items():
+            if places and count >= MOST_VALUES:
+                yield Family.of(shapes, places), False
 
 
 def _growing_symbols(inputs: Sequence[TensorSpec], outputs: Sequence[Spec]) -> list[str]:

@@ -66,17 +66,15 @@ class Model:
     @property
     def memory_plan(self) -> MemoryPlan:
         """The memory of one inference, for the shapes that were used last; UsageError before the first."""
-        programs = list(self._programs.all().values())
-        if not programs:
+        if self._programs.last is None:
             raise UsageError("the memory depends on open dimensions; run the model once, or bind them when compiling")
-        return programs[-1].memory
+        return self._programs.last.memory
 
     def listing(self, kind: str) -> str:
         """The generated code for the shapes that were used last, as text: ``llvm`` or ``asm`` of the cpu backend."""
-        programs = list(self._programs.all().values())
-        if not programs:
+        if self._programs.last is None:
             raise UsageError("there is no code before the first run; bind the open dimensions when compiling")
-        return programs[-1].listing(kind)
+        return self._programs.last.listing(kind)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the code for all shapes compiled so far into a folder that ``glowpy.load`` reads.
@@ -90,7 +88,8 @@ class Model:
         fill_artifact(folder, self._artifact())
 
     def _artifact(self) -> Artifact:
-        return Artifact(self.name, self.backend, self.inputs, self.outputs, self._programs.all())
+        programs, growing = self._programs.all(), self._programs.growing()
+        return Artifact(self.name, self.backend, self.inputs, self.outputs, programs, growing)
 
     def __repr__(self) -> str:
         takes, gives = (", ".join(map(str, specs)) for specs in (self.inputs, self.outputs))

@@ -16,6 +16,7 @@ from glowpy_ir.types import Array
 
 if TYPE_CHECKING:
     from glowpy.compiler import Compiled
+    from glowpy.growing import Growing
     from glowpy.lengths import Lengths
 
 LIMIT = 16
@@ -98,6 +99,8 @@ class Specialisations:
         self._lengths = lengths
         self._limit = max(limit, len(programs))
         self._programs: OrderedDict[Shapes, Runnable] = OrderedDict(programs)
+        self.last: Runnable | None = next(reversed(self._programs.values()), None)
+        """The program that was used last."""
         self._lock = Lock()
 
     def get(self, shapes: Shapes) -> Runnable:
@@ -106,17 +109,21 @@ class Specialisations:
         Threads that ask for a missing one wait until the first has compiled it.
         """
         with self._lock:
-            if self._lengths and (growing := self._lengths.known(shapes)):
-                return growing
-            if shapes in self._programs:
-                self._programs.move_to_end(shapes)
-                return self._programs[shapes]
-            if self._lengths and (growing := self._lengths.learned(shapes)):
-                return growing
-            self._programs[shapes] = self._make(shapes)
-            if len(self._programs) > self._limit:
-                self._programs.popitem(last=False)
+            self.last = self._get(shapes)
+            return self.last
+
+    def _get(self, shapes: Shapes) -> Runnable:
+        if self._lengths and (growing := self._lengths.known(shapes)):
+            return growing
+        if shapes in self._programs:
+            self._programs.move_to_end(shapes)
             return self._programs[shapes]
+        if self._lengths and (growing := self._lengths.learned(shapes)):
+            return growing
+        self._programs[shapes] = self._make(shapes)
+        if len(self._programs) > self._limit:
+            self._programs.popitem(last=False)
+        return self._programs[shapes]
 
     def _make(self, shapes: Shapes) -> Runnable:
         if self._build is None:
@@ -125,6 +132,11 @@ class Specialisations:
         return self._build(shapes)
 
     def all(self) -> dict[Shapes, Runnable]:
-        """What is there now, the one used last at the end."""
+        """What is there now for certain shapes, the one used last at the end."""
         with self._lock:
             return dict(self._programs)
+
+    def growing(self) -> list[Growing]:
+        """What is there now for many shapes."""
+        with self._lock:
+            return self._lengths.all() if self._lengths else []

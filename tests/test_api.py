@@ -183,7 +183,7 @@ def test_damaged_folders_are_told(tmp_path: Path) -> None:
     m.save(tmp_path / "m")
     manifest = tmp_path / "m" / "model.json"
     text = manifest.read_text()
-    for damaged in ("", "[]", "{}", text.replace('"format": 1', '"format": 99'), text.replace("f32[2,3]", "nonsense")):
+    for damaged in ("", "[]", "{}", text.replace('"format": 2', '"format": 99'), text.replace("f32[2,3]", "nonsense")):
         manifest.write_text(damaged)
         with pytest.raises(UsageError, match=r"model again|damaged|cannot be read"):
             glowpy.load(tmp_path / "m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import decoders
@@ -15,7 +16,7 @@ from onnx import helper, numpy_helper
 
 import glowpy
 from glowpy.growing import Family, Room, room_of
-from glowpy.lengths import capacity_for
+from glowpy.lengths import room_to_grow, tight_room
 from glowpy_ir.dims import symbol
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType
@@ -53,8 +54,7 @@ def assert_same(made: list[Any], wanted: list[Array]) -> None:
 
 def programs(m: glowpy.Model) -> list[int]:
     """How far the programs go that serve many lengths."""
-    assert m._programs._lengths is not None
-    return [program.most for program in m._programs._lengths.all()]
+    return [program.most for program in m._programs.growing()]
 
 
 @pytest.mark.parametrize("backend", ["cpu", "interpreter"])
@@ -164,8 +164,11 @@ def test_the_caller_says_how_far() -> None:
 
 
 def test_capacities() -> None:
-    assert [capacity_for(n) for n in (1, 16, 128, 1000, 2000)] == [128, 128, 256, 2048, 4096]
-    assert all(capacity_for(n) > n + 1 for n in range(1, 5000))
+    assert [room_to_grow(n) for n in (1, 16, 128, 1000, 2000)] == [128, 128, 256, 2048, 4096]
+    assert [tight_room(n) for n in (1, 16, 17, 100, 128, 129, 1000)] == [4, 16, 20, 112, 128, 160, 1024]
+    for n in range(1, 5000):
+        assert room_to_grow(n) > n + 1
+        assert n <= tight_room(n) <= max(n + 3, 1.25 * n)
 
 
 def test_many_extents_are_one_program() -> None:
@@ -176,7 +179,7 @@ def test_many_extents_are_one_program() -> None:
         powers = np.exp(x - x.max())
         np.testing.assert_allclose(m(x), powers / powers.sum(), rtol=1e-5)
     assert len(m._programs.all()) == 3
-    assert programs(m) == [128]
+    assert programs(m) == [4, 8, 12, 16, 20]
 
 
 def test_what_cannot_be_one_program_stays_many() -> None:
@@ -187,6 +190,22 @@ def test_what_cannot_be_one_program_stays_many() -> None:
         np.testing.assert_array_equal(m(np.arange(n, dtype=np.float32)), [n - 1])
     assert len(m._programs.all()) == 7
     assert programs(m) == []
+
+
+def test_saved_programs_grow(tmp_path: Path, session: Any) -> None:
+    m = compiled()
+    first = m.run(None, step(5, start(5)))
+    m.save(tmp_path / "m")
+    loaded = glowpy.load(tmp_path / "m")
+    made, wanted = loaded.run(None, step(5, start(5))), session.run(None, step(5, start(5)))
+    assert_same(made, first)
+    for past in range(6, 9):
+        made, wanted = loaded.run(None, step(past, made[1:])), session.run(None, step(past, wanted[1:]))
+        assert_same(made, wanted)
+    assert room_of(made[1]) is not None
+    assert loaded.memory_plan == m.memory_plan
+    with pytest.raises(UsageError, match="there is no code"):
+        loaded.run(None, step(200, start(200)))
 
 
 def test_family() -> None:
