@@ -54,7 +54,7 @@ def operands(op: Recurrence, steps: int, batch: int, hidden: int, kind: Kind = K
 def check(op: Recurrence, arrays: list[Array], target: Target, calls: int = 2) -> None:
     expected = apply(op, *arrays)
     input, weights, *rest = arrays
-    packed = pack_weights(OnArrays(), op, weights, target.lanes(weights.dtype.itemsize))
+    packed = pack_weights(OnArrays(), op, weights, target.lanes(input.dtype.itemsize))
     for again, wanted in zip(apply(PackedRecurrence(op), input, *packed, *rest), expected, strict=True):
         np.testing.assert_array_equal(again, wanted)
     inside = [Operand(input, [(0, 1), (1, 0), (2, 3)], np.nan), *map(Operand, packed)]
@@ -89,6 +89,27 @@ def test_cells(cell: Cell, ragged: bool, reverse: bool) -> None:
 def test_doubles(cell: Cell, target: Target) -> None:
     op = Recurrence(cell, ragged=True)
     check(op, operands(op, 3, 5, 19, Kind.F64), target)
+
+
+def quantized(arrays: list[Array]) -> list[Array]:
+    """The same operands with weights of 16 bits and their scales."""
+    input, weights, *rest = arrays
+    steps = np.round(weights * 255 / max(1e-3, np.abs(weights).max())).astype(np.int16)
+    scales = np.random.default_rng(0).uniform(0.001, 0.002, weights.shape[1]).astype(np.float32)
+    return [input, steps, scales, *rest]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_quantized_weights(size: tuple[int, int, int], target: Target) -> None:
+    op = Recurrence(LstmCell(), ragged=size[1] > 1)
+    check(op, quantized(operands(op, *size)), target)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_cells_with_quantized_weights(cell: Cell) -> None:
+    op = Recurrence(cell, reverse=True)
+    check(op, quantized(operands(op, 2, 7, 35)), TARGETS[0])
 
 
 @settings(max_examples=12, deadline=None)

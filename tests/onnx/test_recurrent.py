@@ -15,7 +15,7 @@ from onnx_cases import agree_with_runtime, check_case, compare, node_cases, node
 from glowpy.onnx.model import import_model
 from glowpy.onnx.operators import recurrent
 from glowpy_ir.errors import Findings
-from glowpy_ir.ops.recurrent import RecurrentLayer
+from glowpy_ir.ops.recurrent_layers import RecurrentLayer
 from glowpy_ir.types import Array
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -205,7 +205,7 @@ def test_lengths_that_say_nothing_are_left_out(length: int, ragged: bool) -> Non
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"hidden_size": 4}, "'hidden_size' is 4, but the weights are"),
+        ({"hidden_size": 4}, "'hidden_size' is 4, but the weights are for 3"),
         ({"activations": ["Tanh"]}, "1 activations are given where there must be 2"),
         ({"activations": ["Tanh", "Swish"]}, "activation 'Swish' is unknown"),
         ({"clip": -1.0}, "must be positive"),

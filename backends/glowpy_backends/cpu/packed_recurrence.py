@@ -9,56 +9,62 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import OnArrays
 from glowpy_ir.infer import OnTypes
 from glowpy_ir.op import Emitter, Primitive, T
-from glowpy_ir.ops.movement import Concat, Pad, Reshape, Transpose, full_slice
+from glowpy_ir.ops.movement import Concat, Pad, Reshape, Slice, Transpose, full_slice
 from glowpy_ir.ops.recurrent import Recurrence
-from glowpy_ir.types import Array, TensorType
+from glowpy_ir.types import Array, Kind, TensorType
 
 
 @dataclass(frozen=True)
 class PackedRecurrence(Primitive):
-    """``op`` with its weights as ``[panels, H, vectors, gates, lanes]`` for each stage of its cell."""
+    """``op`` with its weights as ``[panels, H, vectors, gates, lanes, 1]`` for each stage of its cell.
+
+    Weights of 16 bits are in pairs of hidden units: ``[panels, H / 2, vectors, gates, lanes, 2]``.
+    """
 
     op: Recurrence
 
     def infer(self, input: TensorType, *rest: TensorType) -> tuple[TensorType, ...]:
-        packed, others = self._split(rest)
-        return self.op.infer(input, self._unpack(OnTypes(), packed), *others)
+        return self.op.infer(input, *self._unpack(OnTypes(), rest))
 
     def evaluate(self, input: Array, *rest: Array) -> tuple[Array, ...]:
-        packed, others = self._split(rest)
-        return self.op.evaluate(input, self._unpack(OnArrays(), packed), *others)
+        return self.op.evaluate(input, *self._unpack(OnArrays(), rest))
 
-    def _split(self, rest: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
-        stages = len(self.op.cell.stages)
-        return rest[:stages], rest[stages:]
-
-    def _unpack(self, e: Emitter[T], packed: tuple[T, ...]) -> T:
-        """The weights ``[H, G * H]``."""
+    def _unpack(self, e: Emitter[T], rest: tuple[T, ...]) -> tuple[T, ...]:
+        """The operands after the first, with the weights ``[H, G * H]``."""
+        stages = self.op.cell.stages
+        packed, others = rest[: len(stages)], rest[len(stages) :]
+        states = [e.type_of(other) for other in others if e.type_of(other).rank == 2]
+        if not states or len(packed) < len(stages):
+            raise TypeMismatch(f"{self.name} takes weights for each of {len(stages)} stages, and a state")
+        hidden = states[0].extents[1]
         parts = []
-        for weights, stage in zip(packed, self.op.cell.stages, strict=False):
+        for weights, stage in zip(packed, stages, strict=True):
             type = e.type_of(weights)
-            if type.rank != 5 or type.shape[3] != len(stage):
+            if type.rank != 6 or type.shape[3] != len(stage):
                 raise TypeMismatch(f"{self.name} takes weights in panels of {len(stage)} gates, not {type}")
-            panels, hidden, vectors, gates, lanes = type.extents
-            lines = e.add(Transpose((1, 3, 0, 2, 4)), weights)
-            apart = e.add(Reshape((hidden, gates, panels * vectors * lanes)), lines)
-            whole = e.add(full_slice(e.type_of(apart).shape, 2, 0, hidden), apart)
+            panels, lines, vectors, gates, lanes, pair = type.extents
+            apart = e.add(Transpose((1, 5, 3, 0, 2, 4)), weights)
+            padded = e.add(Reshape((lines * pair, gates, panels * vectors * lanes)), apart)
+            whole = e.add(Slice((0, 0, 0), (hidden, gates, hidden), (1, 1, 1)), padded)
             parts.append(e.add(Reshape((hidden, gates * hidden)), whole))
-        return e.add(Concat(1), *parts)
+        return e.add(Concat(1), *parts), *others
 
 
 def pack_weights(e: Emitter[T], op: Recurrence, weights: T, lanes: int) -> tuple[T, ...]:
-    """The weights ``[H, G * H]`` in panels, for each stage."""
-    hidden, _ = e.type_of(weights).extents
+    """The weights ``[H, G * H]`` in panels, for each stage; ``lanes`` numbers of a hidden state fill a vector."""
+    type = e.type_of(weights)
+    hidden, _ = type.extents
+    pair = 2 if type.kind is Kind.I16 else 1
+    lines = -(-hidden // pair)
     packed = []
-    for gates in op.cell.stages:
-        vectors = panel_vectors(len(gates), hidden, lanes)
+    for stage in op.cell.stages:
+        gates = len(stage)
+        vectors = panel_vectors(gates, hidden, lanes)
         panels = -(-hidden // (vectors * lanes))
-        columns = e.add(full_slice(e.type_of(weights).shape, 1, gates[0] * hidden, len(gates) * hidden), weights)
-        lines = e.add(Reshape((hidden, len(gates), hidden)), columns)
-        missing = panels * vectors * lanes - hidden
-        if missing:
-            lines = e.add(Pad((0, 0, 0), (0, 0, missing)), lines)
-        apart = e.add(Reshape((hidden, len(gates), panels, vectors, lanes)), lines)
-        packed.append(e.add(Transpose((2, 0, 3, 1, 4)), apart))
+        columns = e.add(full_slice(type.shape, 1, stage[0] * hidden, gates * hidden), weights)
+        part = e.add(Reshape((hidden, gates, hidden)), columns)
+        missing = (lines * pair - hidden, 0, panels * vectors * lanes - hidden)
+        padded = e.add(Pad((0, 0, 0), missing), part) if any(missing) else part
+        apart = e.add(Reshape((lines, pair, gates, panels, vectors, lanes)), padded)
+        packed.append(e.add(Transpose((3, 0, 4, 2, 5, 1)), apart))
     return tuple(packed)

@@ -13,16 +13,8 @@ from glowpy_ir.op import Op
 from glowpy_ir.ops.activation import Elu, HardSigmoid, LeakyRelu, Relu, Softplus, Softsign, ThresholdedRelu
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.functions import Sigmoid, Tanh
-from glowpy_ir.ops.recurrent import (
-    Affine,
-    Cell,
-    Direction,
-    GruCell,
-    LstmCell,
-    RecurrentLayer,
-    RnnCell,
-    ScaledTanh,
-)
+from glowpy_ir.ops.recurrent import Affine, Cell, GruCell, LstmCell, RnnCell, ScaledTanh
+from glowpy_ir.ops.recurrent_layers import Direction, Layer, RecurrentLayer
 
 ACTIVATIONS: Mapping[str, type[Op]] = {
     cls.__name__.lower(): cls
@@ -54,11 +46,13 @@ def layer(usual: Sequence[type[Op]], make: MakeCell) -> Loader:
             cells_of(c, usual, make),
             c.attributes.choice("direction", Direction, Direction.FORWARD),
             c.attributes.flag("layout", False),
-            _is_ragged(c),
+            is_ragged(c),
         )
         if c.opset < 7:
             c.attributes.flag("output_sequence", False)  # whether the first result is wanted, which its name tells
-        return c.b.add_all(op, *operands_of(c, op))
+        if c.type(2).rank != 3:
+            raise BadModel(f"weights must have three dimensions, but are {c.type(2)}")
+        return c.b.add_all(op, c.input(0), c.input(1), c.input(2), *rest_of(c, op, c.type(2).shape[2]))
 
     return load
 
@@ -93,7 +87,7 @@ def _activations(c: NodeContext, usual: list[str]) -> list[Op]:
     return result
 
 
-def _is_ragged(c: NodeContext) -> bool:
+def is_ragged(c: NodeContext) -> bool:
     """Whether sequences have lengths of their own."""
     if c.optional(4) is None:
         return False
@@ -103,21 +97,20 @@ def _is_ragged(c: NodeContext) -> bool:
     return any(length != c.type(0).shape[time] for length in c.known_ints(4))
 
 
-def operands_of(c: NodeContext, op: RecurrentLayer) -> list[Value]:
-    """The layer's operands: zeros for what is left out."""
-    cell, x, r = op.cells[0], c.type(0), c.type(2)
-    if x.rank != 3 or r.rank != 3:
-        raise BadModel(f"sequences and weights must have three dimensions, but are {x} and {r}")
-    directions, _, hidden = r.shape
-    if (stated := c.attributes.int("hidden_size", None)) not in (None, hidden) and isinstance(hidden, int):
-        raise BadModel(f"attribute 'hidden_size' is {stated}, but the weights are {r}")
-    batch = x.shape[0 if op.batch_first else 1]
+def rest_of(c: NodeContext, op: Layer, hidden: Dim) -> list[Value]:
+    """The operands of a layer of ``hidden`` units after its weights: zeros for what is left out."""
+    cell, x = op.cells[0], c.type(0)
+    if x.rank != 3:
+        raise BadModel(f"sequences must have three dimensions, but are {x}")
+    if isinstance(hidden, int) and (stated := c.attributes.int("hidden_size", hidden)) != hidden:
+        raise BadModel(f"attribute 'hidden_size' is {stated}, but the weights are for {hidden} units")
+    directions, batch = len(op.direction.reverses), x.shape[0 if op.batch_first else 1]
     state = (batch, directions, hidden) if op.batch_first else (directions, batch, hidden)
 
     def given(index: int, shape: tuple[Dim, ...]) -> Value:
         return c.optional(index) or c.b.add(Splat(0, x.kind, shape))
 
-    operands = [c.input(0), c.input(1), c.input(2), given(3, (directions, 2 * cell.gates * hidden))]
+    operands = [given(3, (directions, 2 * cell.gates * hidden))]
     operands += [given(5 + number, state) for number in range(cell.states)]
     if cell.peepholes:
         operands.append(c.input(7))

@@ -1,13 +1,12 @@
 """Recurrent networks: cells that carry a state from one step of a sequence to the next.
 
-T is the number of steps, N that of sequences, H that of hidden units, G that of a cell's gates, D that of directions.
+T is the number of steps, N that of sequences, H that of hidden units, G that of a cell's gates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar
 
 import numpy as np
@@ -17,11 +16,10 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import OnArrays
 from glowpy_ir.op import Composite, Emitter, Op, Primitive, T
 from glowpy_ir.ops.activation import Clip
-from glowpy_ir.ops.elementwise import Add, Mul, Splat, Sub, require_kind, scalar
-from glowpy_ir.ops.functions import Sigmoid, Tanh
-from glowpy_ir.ops.linear import MatMul
-from glowpy_ir.ops.movement import Concat, Reshape, Transpose, full_slice
-from glowpy_ir.ops.reduction import cast, wide
+from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.elementwise import Add, Div, Mul, Sub, require_kind, scalar
+from glowpy_ir.ops.functions import Round, Sigmoid, Tanh
+from glowpy_ir.ops.logic import Equal, Select
 from glowpy_ir.types import Array, Kind, TensorType
 
 SIGMOID, TANH = Sigmoid(), Tanh()
@@ -225,9 +223,11 @@ class Recurrence(Primitive):
     """A cell at work on sequences, from the first step to the last, or from the last to the first if ``reverse``.
 
     ``input [T, N, G * H]`` is what the gates receive from outside, ``weights [H, G * H]`` what a hidden state is
-    multiplied by. There follow the initial states ``[N, H]``; if the cell has parameters, these ``[P, H]``; and if
-    sequences are ``ragged``, their lengths ``[N]`` as i32. Results: the hidden states ``[T, N, H]``, zero behind the
-    end of a sequence, and each final state ``[N, H]``; of a sequence of length 0 that is the initial one.
+    multiplied by. If these are of i16, their ``scales [G * H]`` follow, and what is multiplied is quantized first, that
+    of all sequences with one scale, see ``steps_of``. There follow the initial states ``[N, H]``; if the cell has
+    parameters, these ``[P, H]``; and if sequences are ``ragged``, their lengths ``[N]`` as i32. Results: the hidden
+    states ``[T, N, H]``, zero behind the end of a sequence, and each final state ``[N, H]``; of a sequence of length 0
+    that is the initial one.
     """
 
     cell: Cell
@@ -239,12 +239,16 @@ class Recurrence(Primitive):
             raise TypeMismatch(f"{self.name} takes sequences and a matrix, not {input} and {weights}")
         steps, batch, _ = input.shape
         hidden, columns = weights.shape
-        require_kind(self.name, input.kind, frozenset({Kind.F32, Kind.F64}))
+        is_quantized = weights.kind is Kind.I16
+        require_kind(self.name, input.kind, frozenset({Kind.F32} if is_quantized else {Kind.F32, Kind.F64}))
         cell = self.cell
         self._require(input, input.kind, steps, batch, columns)
-        self._require(weights, input.kind, hidden, cell.gates * hidden)
-        if len(rest) != cell.states + (cell.parameters > 0) + self.ragged:
+        self._require(weights, Kind.I16 if is_quantized else input.kind, hidden, cell.gates * hidden)
+        if len(rest) != is_quantized + cell.states + (cell.parameters > 0) + self.ragged:
             raise TypeMismatch(f"{self.name} of {cell} does not take {len(rest)} operands besides input and weights")
+        if is_quantized:
+            self._require(rest[0], input.kind, columns)
+            rest = rest[1:]
         for state in rest[: cell.states]:
             self._require(state, input.kind, batch, hidden)
         if cell.parameters:
@@ -261,6 +265,7 @@ class Recurrence(Primitive):
 
     def evaluate(self, input: Array, weights: Array, *rest: Array) -> tuple[Array, ...]:
         cell, hidden = self.cell, weights.shape[0]
+        scales, rest = (rest[0], rest[1:]) if weights.dtype == np.int16 else (None, rest)
         states: Sequence[Array] = rest[: cell.states]
         parameters = tuple(rest[cell.states]) if cell.parameters else ()
         result = np.zeros((*input.shape[:2], hidden), input.dtype)
@@ -270,7 +275,8 @@ class Recurrence(Primitive):
             for stage, gates in enumerate(cell.stages):
                 columns = [slice(gate * hidden, (gate + 1) * hidden) for gate in gates]
                 outside = [input[t][:, column] for column in columns]
-                products = [np.matmul(values[0], weights[:, column]) for column in columns]
+                product = _product(values[0], weights, scales)
+                products = [product[:, column] for column in columns]
                 values = cell.advance(OnArrays(), stage, outside, products, values, parameters)
             result[t] = values[0]
             if self.ragged:
@@ -281,109 +287,24 @@ class Recurrence(Primitive):
         return result, *states
 
 
-class Direction(Enum):
-    """Which way a layer passes over its sequences."""
-
-    FORWARD = "forward"
-    REVERSE = "reverse"
-    BIDIRECTIONAL = "bidirectional"
-
-    @property
-    def reverses(self) -> tuple[bool, ...]:
-        """For each pass over the sequences, whether it begins at their ends."""
-        return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[self.value]
+def scale_and_zero(e: Emitter[T], low: T, high: T) -> tuple[T, T]:
+    """The scale and the zero (f32) of numbers from ``low`` to ``high``, zero among them, as integers from 0 to 255."""
+    step = e.add(Div(), e.add(Sub(), high, low), scalar(e, 255, low))
+    scale = e.add(Select(), e.add(Equal(), low, high), scalar(e, 1, low), step)
+    return scale, e.add(Round(), e.add(Div(), e.add(Sub(), scalar(e, 0, low), low), scale))
 
 
-@dataclass(frozen=True)
-class RecurrentLayer(Composite):
-    """Recurrences over the same sequences, one with a cell of its own for each direction (ONNX RNN, GRU and LSTM)
-
-    Operands: ``input [T, N, I]``, ``weights [D, G * H, I]``, ``recurrent [D, G * H, H]``, ``bias [D, 2 * G * H]`` (of
-    both products); the initial states ``[D, N, H]``; peepholes ``[D, 3 * H]`` if the cells have them; and the lengths
-    of the sequences ``[N]`` if these are ``ragged``. Results: ``[T, D, N, H]`` and the final states ``[D, N, H]``. If
-    ``batch_first``, N is the first dimension of the input, of the states and of the results. Half-precision floats
-    are computed in f32.
-    """
-
-    cells: tuple[Cell, ...]
-    direction: Direction = Direction.FORWARD
-    batch_first: bool = False
-    ragged: bool = False
-
-    def expand(self, e: Emitter[T], input: T, weights: T, recurrent: T, bias: T, *rest: T) -> tuple[T, ...]:
-        kind = e.type_of(input).kind
-        cell = self.cells[0]
-        self._check([e.type_of(operand) for operand in (input, weights, recurrent, bias, *rest)])
-        lengths = rest[-1:] if self.ragged else ()
-        states = rest[: cell.states]
-        if self.batch_first:
-            input = e.add(Transpose((1, 0, 2)), input)
-            states = tuple(e.add(Transpose((1, 0, 2)), state) for state in states)
-        input = wide(e, input)
-        passes = []
-        for number, (one, reverse) in enumerate(zip(self.cells, self.direction.reverses, strict=True)):
-            w, r, b, *initial = (_part(e, wide(e, x), number) for x in (weights, recurrent, bias, *states))
-            outer, parameters = _split_bias(e, one, b)
-            if one.peepholes:
-                hidden = e.type_of(r).shape[1]
-                seen = _part(e, wide(e, rest[cell.states]), number)
-                parameters = [*parameters, e.add(Reshape((one.peepholes, hidden)), seen)]
-            if len(parameters) > 1:
-                parameters = [e.add(Concat(0), *parameters)]
-            outside = e.add(Add(), e.add(MatMul(), input, e.add(Transpose((1, 0)), w)), outer)
-            op = Recurrence(one, reverse, self.ragged)
-            passes.append(e.add_all(op, outside, e.add(Transpose((1, 0)), r), *initial, *parameters, *lengths))
-        sequences, *ends = zip(*passes, strict=True)
-        sequence, finals = _stack(e, sequences, 1), [_stack(e, parts, 0) for parts in ends]
-        if self.batch_first:
-            sequence = e.add(Transpose((2, 0, 1, 3)), sequence)
-            finals = [e.add(Transpose((1, 0, 2)), final) for final in finals]
-        return tuple(cast(e, result, kind) for result in (sequence, *finals))
-
-    def _check(self, operands: Sequence[TensorType]) -> None:
-        """Raise TypeMismatch unless the operands have the right numbers of dimensions, and one pass for each cell."""
-        cell = self.cells[0]
-        _, weights, recurrent, bias, *rest = operands
-        count = len(self.direction.reverses)
-        if len(self.cells) != count or len({type(one) for one in self.cells}) > 1:
-            raise TypeMismatch(f"a {self.direction.value} layer has {count} cells of one type, not {self.cells}")
-        if len(rest) != cell.states + (cell.peepholes > 0) + self.ragged:
-            raise TypeMismatch(f"{self.name} of {cell} does not take {len(rest)} operands besides its weights")
-        ranks = (3, 3, 3, 2, *(3,) * cell.states, *(2,) * (cell.peepholes > 0), *(1,) * self.ragged)
-        for operand, rank in zip(operands, ranks, strict=True):
-            if operand.rank != rank:
-                raise TypeMismatch(f"{self.name} takes an operand of {rank} dimensions where it is given {operand}")
-        width = cell.gates * recurrent.shape[2]
-        for operand, shape in ((weights, (count, width)), (recurrent, (count, width)), (bias, (count, 2 * width))):
-            if operand.shape[:2] != shape and is_static((*operand.shape[:2], *shape)):
-                what = f"{cell.gates} gates of {recurrent.shape[2]} units in {count} directions"
-                raise TypeMismatch(f"{what} need an operand that begins with {count} and {shape[1]}; not {operand}")
+def steps_of(e: Emitter[T], input: T, scale: T, zero: T) -> T:
+    """``input`` as numbers of steps (i16): rounded, of two to the even one, and within those from ``zero`` to 255."""
+    stored = e.add(Clip(0, 255), e.add(Add(), e.add(Round(), e.add(Div(), input, scale)), zero))
+    return e.add(Cast(Kind.I16), e.add(Sub(), stored, zero))
 
 
-def _part(e: Emitter[T], operand: T, direction: int) -> T:
-    """What of ``operand`` belongs to one direction."""
-    shape = e.type_of(operand).shape
-    return e.add(Reshape(shape[1:]), e.add(full_slice(shape, 0, direction, 1), operand))
-
-
-def _split_bias(e: Emitter[T], cell: Cell, bias: T) -> tuple[T, list[T]]:
-    """What of the biases ``[2 * G * H]`` can be added outside, and what is a parameter of the cell ``[1, H]``."""
-    shape = e.type_of(bias).shape
-    half = shape[0] // 2
-    hidden = half // cell.gates
-    split = half - cell.own_biases * hidden
-    input = e.add(full_slice(shape, 0, 0, half), bias)
-    outer = e.add(full_slice(shape, 0, half, split), bias)
-    if not cell.own_biases:
-        return e.add(Add(), input, outer), []
-    nothing = e.add(Splat(0, e.type_of(bias).kind, (half - split,)))
-    own = e.add(full_slice(shape, 0, half + split, half - split), bias)
-    outer = e.add(Add(), input, e.add(Concat(0), outer, nothing))
-    return outer, [e.add(Reshape((cell.own_biases, hidden)), own)]
-
-
-def _stack(e: Emitter[T], parts: Sequence[T], axis: int) -> T:
-    """The parts along a new dimension."""
-    shape = e.type_of(parts[0]).shape
-    apart = [e.add(Reshape((*shape[:axis], 1, *shape[axis:])), part) for part in parts]
-    return e.add(Concat(axis), *apart) if len(apart) > 1 else apart[0]
+def _product(value: Array, weights: Array, scales: Array | None) -> Array:
+    """``value @ weights``; by quantized weights, after the ``value`` is quantized, too."""
+    if scales is None:
+        return np.asarray(np.matmul(value, weights))
+    scale, zero = scale_and_zero(OnArrays(), np.asarray(value.min(initial=0)), np.asarray(value.max(initial=0)))
+    steps = steps_of(OnArrays(), value, scale, zero)
+    total = np.matmul(steps.astype(np.float64), weights.astype(np.float64))
+    return np.asarray(total.astype(np.float32) * (scale * scales))

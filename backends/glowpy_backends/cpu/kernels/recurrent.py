@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from glowpy_backends.cpu.builder import I32, I64, Builder, Index, Ssa, Type, index, zero
+from glowpy_backends.cpu.arithmetic import maximum, minimum
+from glowpy_backends.cpu.builder import I16, I32, I64, Builder, Index, Ssa, Type, index, zero
 from glowpy_backends.cpu.epilogue import load_vector
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
+from glowpy_backends.cpu.kernels.reduction import combine_lanes
 from glowpy_backends.cpu.microkernel import Reduction, RegisterTile, accumulate
 from glowpy_backends.cpu.registers import OnRegisters, Register
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import split, tile_rows
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import OnTypes
-from glowpy_ir.ops.recurrent import Cell, Recurrence
-from glowpy_ir.types import TensorType
+from glowpy_ir.ops.recurrent import Cell, Recurrence, scale_and_zero, steps_of
+from glowpy_ir.types import Kind, TensorType
 
 _SUMS = 4
 """Sums of a row side by side, which hide the latency of a multiplication."""
@@ -38,7 +40,8 @@ def recurrence(op: Recurrence, results: Sequence[View], operands: Sequence[View]
     """The kernel; units are blocks of sequences.
 
     Its operands are those of ``op``, but for each stage of the cell packed weights
-    ``[panels, H, vectors, gates, lanes]``.
+    ``[panels, H, vectors, gates, lanes, 1]``; or, if they are quantized, ``[panels, H / 2, vectors, gates, lanes, 2]``.
+    What these are multiplied by is quantized for all sequences at once, so that there is one unit.
     """
     return _Emitter(op, tuple(results), tuple(operands), target).kernel()
 
@@ -53,9 +56,10 @@ class _Stage:
     weights: View
 
     @property
-    def width(self) -> int:
-        """How many numbers a panel has for each hidden unit that is multiplied."""
-        return self.weights.strides[1]
+    def walk(self) -> Reduction:
+        """How a panel is passed over: by hidden units that are multiplied, or by pairs of them."""
+        _, lines, vectors, gates, lanes, _ = self.weights.shape
+        return Reduction(lines, 1, vectors * gates * lanes)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class _Step:
     """What is multiplied in the next stage."""
     slots: list[Ssa]
     """The units' other values, each ``[rows, padded]``."""
+    quantized: Ssa
+    """What is multiplied as numbers of steps, if weights are quantized: ``[rows, padded]`` of i16."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,10 @@ class _Emitter:
             _Stage(number, gates, view.shape[2], view)
             for number, (gates, view) in enumerate(zip(self.cell.stages, weights, strict=False))
         ]
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.operands[1].kind is Kind.I16
 
     @property
     def hidden(self) -> int:
@@ -132,7 +142,13 @@ class _Emitter:
     @cached_property
     def blocks(self) -> list[tuple[int, int]]:
         """The sequences in blocks: how many in one, how many blocks."""
-        return split(self.results[0].shape[1], _TILES * self.tile_rows) if self.results[0].shape[1] else []
+        batch = self.results[0].shape[1]
+        return split(batch, batch if self.is_quantized else _TILES * self.tile_rows) if batch else []
+
+    @property
+    def first_state(self) -> int:
+        """Which operand is the first initial state."""
+        return 1 + len(self.stages) + self.is_quantized
 
     @property
     def tile_rows(self) -> int:
@@ -140,7 +156,7 @@ class _Emitter:
 
     def kernel(self) -> Kernel:
         rows = max((size for size, _ in self.blocks), default=0)
-        scratch = (2 + self.slots) * rows * self.padded * self.type.element_bytes
+        scratch = (2 + self.slots + self.is_quantized) * rows * self.padded * self.type.element_bytes
         units = sum(count for _, count in self.blocks) if self.hidden else 0
         operands = len(self.results) + len(self.operands)
         return define_kernel("recurrence", self.target, operands, units, scratch, self._unit)
@@ -162,13 +178,14 @@ class _Emitter:
 
     def _sequences(self, b: Builder, call: Call, rows: int, first: Index) -> None:
         """All steps of ``rows`` sequences."""
-        current, following, *slots = (
-            b.gep(call.scratch, n * rows * self.padded, self.type.scalar) for n in range(2 + self.slots)
+        current, following, quantized, *slots = (
+            b.gep(call.scratch, n * rows * self.padded, self.type.scalar)
+            for n in (0, 1, 2 + self.slots, *range(2, 2 + self.slots))
         )
         steps = self.results[0].shape[0]
-        initial = [self._operand(call, 1 + len(self.stages) + n) for n in range(self.cell.states)]
+        initial = [self._operand(call, self.first_state + n) for n in range(self.cell.states)]
 
-        def begin(row: Index, x: Index, count: int) -> None:
+        def begin(row: Index, x: Index, count: int, _: list[Ssa]) -> None:
             for (view, pointer), slot in zip(initial, [current, *slots], strict=False):
                 place = self._at(b, view, pointer, b.add(first, row), x)
                 b.store(load_vector(b, view, place, self.type.lanes, count), self._saved(b, slot, row, x))
@@ -177,14 +194,14 @@ class _Emitter:
             time = b.sub(steps - 1, i) if self.op.reverse else i
             left, right = pair
             for stage in self.stages:
-                self._stage(b, _Step(call, rows, first, time, b.rem(i, 2), left, right, slots), stage)
+                self._stage(b, _Step(call, rows, first, time, b.rem(i, 2), left, right, slots, quantized), stage)
                 left, right = right, left
             return [left, right]
 
         self._each_vector(b, rows, begin)
         last, _ = b.loop(0, steps, 1, step, [current, following])
 
-        def end(row: Index, x: Index, count: int) -> None:
+        def end(row: Index, x: Index, count: int, _: list[Ssa]) -> None:
             finals = zip(self.results[1:], call.operands[1:], [last, *slots], strict=False)
             for view, pointer, slot in finals:
                 value = b.load(self._saved(b, slot, row, x), self.type)
@@ -192,17 +209,24 @@ class _Emitter:
 
         self._each_vector(b, rows, end)
 
-    def _each_vector(self, b: Builder, rows: int, body: Callable[[Index, Index, int], None]) -> None:
+    def _each_vector(
+        self,
+        b: Builder,
+        rows: int,
+        body: Callable[[Index, Index, int, list[Ssa]], Sequence[Ssa] | None],
+        carried: Sequence[Ssa] = (),
+    ) -> list[Ssa]:
         """``body`` for each vector of units of each row: the row, the first unit, how many units exist."""
         lanes = self.type.lanes
         whole = self.hidden - self.hidden % lanes
 
-        def row(number: Index, _: list[Ssa]) -> None:
-            b.loop(0, whole, lanes, lambda x, _: body(number, x, lanes))
+        def row(number: Index, carried: list[Ssa]) -> list[Ssa]:
+            carried = b.loop(0, whole, lanes, lambda x, c: body(number, x, lanes, c), carried)
             if whole < self.hidden:
-                body(number, whole, self.hidden - whole)
+                carried = list(body(number, whole, self.hidden - whole, carried) or ())
+            return carried
 
-        b.loop(0, rows, 1, row)
+        return b.loop(0, rows, 1, row, carried)
 
     def _stage(self, b: Builder, step: _Step, stage: _Stage) -> None:
         """The products of one stage, panel by panel, and what units make of them."""
@@ -210,10 +234,11 @@ class _Emitter:
         units = stage.vectors * lanes
         whole, rest = divmod(self.hidden, units)
         view, weights = self._operand(step.call, 1 + stage.number)
+        scale = self._quantize(b, step) if self.is_quantized else None
 
         def panel(number: Index, counts: list[int]) -> None:
-            start = b.gep(weights, b.mul(number, view.strides[0]), self.type.scalar)
-            self._panel(b, step, stage, start, b.mul(number, units), counts)
+            start = b.gep(weights, b.mul(number, view.strides[0]), view.element)
+            self._panel(b, step, stage, scale, start, b.mul(number, units), counts)
 
         def visit(i: Index, _: list[Ssa]) -> None:
             along = b.mul(i, b.sub(1, b.mul(2, step.backward)))
@@ -223,25 +248,30 @@ class _Emitter:
         if rest:
             panel(whole, [min(lanes, rest - x) for x in range(0, rest, lanes)])
 
-    def _panel(self, b: Builder, step: _Step, stage: _Stage, panel: Ssa, x: Index, counts: list[int]) -> None:
+    def _panel(
+        self, b: Builder, step: _Step, stage: _Stage, scale: Ssa | None, panel: Ssa, x: Index, counts: list[int]
+    ) -> None:
         """One panel for all rows: ``counts`` tells of its vectors of units how many units exist, the first at ``x``."""
         gates = len(stage.gates)
         parameters = [self._parameters(b, step, b.add(x, v * self.type.lanes), n) for v, n in enumerate(counts)]
+        type, along = (I32.vector(self.type.lanes), self.padded // 2) if scale else (self.type, self.padded)
         done = 0
         for size, count in split(step.rows, self.tile_rows):
-            lines = tuple(row * self.padded for row in range(size))
-            tile = RegisterTile(self.type, lines, len(counts) * gates, self.type.lanes)
+            lines = tuple(row * along for row in range(size))
+            tile = RegisterTile(type, lines, len(counts) * gates, type.lanes, pairs=scale is not None)
 
             def rows(i: Index, _: list[Ssa], size: int = size, tile: RegisterTile = tile, done: int = done) -> None:
                 row = b.add(done, b.mul(i, size))
-                left = b.gep(step.current, b.mul(row, self.padded), self.type.scalar)
-                nothing = [zero(self.type)] * (len(tile.rows) * tile.vectors)
-                products = accumulate(b, tile, left, panel, nothing, [Reduction(self.hidden, 1, stage.width)], 4)
+                left = b.gep(step.quantized if scale else step.current, b.mul(row, along), type.scalar)
+                nothing = [zero(type)] * (len(tile.rows) * tile.vectors)
+                products = accumulate(b, tile, left, panel, nothing, [stage.walk], 4)
                 for r in range(size):
                     for v, existing in enumerate(counts):
                         at = (r * len(counts) + v) * gates
                         unit = b.add(x, v * self.type.lanes)
                         sums = products[at : at + gates]
+                        if scale:
+                            sums = self._scaled(b, step, stage, sums, scale, unit, existing)
                         self._advance(b, step, stage, b.add(row, r), unit, existing, sums, parameters[v])
 
             b.loop(0, count, 1, rows)
@@ -288,11 +318,46 @@ class _Emitter:
         for vector, place in zip(after, places, strict=False):
             b.store(vector, place)
 
+    def _quantize(self, b: Builder, step: _Step) -> Ssa:
+        """Writes what is multiplied next as numbers of steps; gives the scale, in every lane."""
+        nothing = zero(self.type)
+        lanes = self.type.lanes
+
+        def widen(row: Index, x: Index, count: int, limits: list[Ssa]) -> list[Ssa]:
+            value = b.load(self._saved(b, step.current, row, x), self.type)
+            value = b.shuffle(value, nothing, [lane if lane < count else lanes for lane in range(lanes)])
+            return [minimum(b, limits[0], value), maximum(b, limits[1], value)]
+
+        low, high = self._each_vector(b, step.rows, widen, [nothing, nothing])
+        e = OnRegisters(b, lanes)
+        lowest, highest = (combine_lanes(b, minimum, low), combine_lanes(b, maximum, high))
+        scale, origin = scale_and_zero(e, Register(lowest, Kind.F32), Register(highest, Kind.F32))
+
+        def write(row: Index, x: Index, count: int, _: list[Ssa]) -> None:
+            value = Register(b.load(self._saved(b, step.current, row, x), self.type), Kind.F32)
+            place = b.gep(step.quantized, b.add(b.mul(row, self.padded), x), I16)
+            b.store(steps_of(e, value, scale, origin).value, place)
+
+        self._each_vector(b, step.rows, write)
+        return scale.value
+
+    def _scaled(
+        self, b: Builder, step: _Step, stage: _Stage, sums: Sequence[Ssa], scale: Ssa, x: Index, count: int
+    ) -> list[Ssa]:
+        """Sums of products of numbers of steps as what they stand for."""
+        view, pointer = self._operand(step.call, self.first_state - 1)
+        scaled = []
+        for gate, total in zip(stage.gates, sums, strict=True):
+            place = self._at(b, view, pointer, b.add(gate * self.hidden, x))
+            factor = b.op("fmul", scale, load_vector(b, view, place, self.type.lanes, count))
+            scaled.append(b.op("fmul", b.cast("sitofp", total, self.type), factor))
+        return scaled
+
     def _parameters(self, b: Builder, step: _Step, x: Index, count: int) -> list[Register]:
         """The constants of a vector of units."""
         if not self.cell.parameters:
             return []
-        view, pointer = self._operand(step.call, 1 + len(self.stages) + self.cell.states)
+        view, pointer = self._operand(step.call, self.first_state + self.cell.states)
         places = [self._at(b, view, pointer, n, x) for n in range(self.cell.parameters)]
         return [Register(load_vector(b, view, place, self.type.lanes, count), view.kind) for place in places]
 
