@@ -1,7 +1,7 @@
 """Control flow as native code: what calls the regions of an instruction.
 
-A region is a function as the program itself is, and takes a table of pointers likewise. Every thread has a table of its
-own on its stack and decides by what it reads from memory, after the barrier at which what it reads was complete: so all
+A region is run as the program itself is, and takes a table of pointers likewise. Every thread has a table of its own on
+its stack and decides by what it reads from memory, after the barrier at which what it reads was complete: so all
 decide alike, and none waits for another to be told. Nothing is copied between iterations; what one carries on to the
 next is written to one of two places and read from the other.
 """
@@ -9,13 +9,16 @@ next is written to one of two places and read from the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glowpy_backends.cpu.builder import I1, I8, I64, PTR, VOID, Builder, Index, Ssa, constant, index
 from glowpy_backends.cpu.context import Slot
 from glowpy_ir.errors import InvalidIR
 from glowpy_ir.ops.control import If, Loop
 from glowpy_ir.program import Compute, Program
+
+RUN_PROGRAM = "run_program"
+"""The function that runs a program: ``void (ptr program, ptr table, ptr scratch, i64 thread, i64 threads)``."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,17 @@ class Crew:
     threads: Ssa
 
 
+def run(b: Builder, program: Ssa, crew: Crew) -> None:
+    """Call the program with the crew's table of pointers."""
+    b.call(RUN_PROGRAM, [program, crew.context, crew.scratch, crew.thread, crew.threads])
+
+
 @dataclass(frozen=True)
 class Callee:
-    """A region and the function that runs it."""
+    """A region, and where its program is."""
 
     program: Program
-    function: str
+    address: Ssa
 
     def table(self, b: Builder, crew: Crew, arena: Ssa) -> Ssa:
         """A table of pointers for calls of the region, where those of inputs and outputs are still missing."""
@@ -50,17 +58,18 @@ class Callee:
             b.store(pointer, b.gep(table, i, PTR))
 
     def call(self, b: Builder, table: Ssa, crew: Crew) -> None:
-        b.call(self.function, [table, crew.scratch, crew.thread, crew.threads])
+        run(b, self.address, replace(crew, context=table))
 
 
 def emit_control(
-    b: Builder, instruction: Compute, functions: Sequence[str], pointers: Sequence[Ssa], crew: Crew
+    b: Builder, instruction: Compute, programs: Sequence[Ssa], pointers: Sequence[Ssa], crew: Crew
 ) -> None:
-    """The code of an instruction whose regions are these functions: ``void f(ptr table, ptr scratch, i64, i64)``.
+    """The code of an instruction whose regions are these programs.
 
-    ``pointers`` are those of its results, inputs and workspace. Results are complete at the barrier after it.
+    ``pointers`` are those of its results, inputs and workspace. Results are complete at the barrier after it. The code
+    depends on the operator and on what the regions take and give, and on nothing else of the instruction.
     """
-    callees = [Callee(program, name) for program, name in zip(instruction.regions, functions, strict=True)]
+    callees = [Callee(program, address) for program, address in zip(instruction.regions, programs, strict=True)]
     given = iter(pointers)
     rows = (instruction.outputs, instruction.inputs, instruction.workspace)
     results, inputs, workspace = ([next(given) for _ in buffers] for buffers in rows)
@@ -68,7 +77,7 @@ def emit_control(
         case If():
             _branch(b, callees, results, inputs, workspace[0], crew)
         case Loop() as loop:
-            _Loop(b, loop, instruction, callees[0], results, inputs, workspace, crew).run()
+            _Loop(b, loop, callees[0], results, inputs, workspace, crew).run()
         case op:
             raise InvalidIR(f"no code for {op.name}").at(instruction.origin)
 
@@ -82,13 +91,13 @@ def _branch(
 ) -> None:
     condition, *captures = inputs
 
-    def run(callee: Callee) -> None:
+    def call(callee: Callee) -> None:
         table = callee.table(b, crew, arena)
         callee.fill(b, table, 0, [*captures, *results])
         callee.call(b, table, crew)
 
     then, otherwise = callees
-    b.branch(_is_true(b, condition), lambda: run(then), lambda: run(otherwise))
+    b.branch(_is_true(b, condition), lambda: call(then), lambda: call(otherwise))
 
 
 @dataclass
@@ -97,7 +106,6 @@ class _Loop:
 
     b: Builder
     op: Loop
-    instruction: Compute
     body: Callee
     results: Sequence[Ssa]
     inputs: Sequence[Ssa]
@@ -116,7 +124,7 @@ class _Loop:
         initial = [constant(0, I64), *operands[:carried]]
         done, *last = b.branch(begins, lambda: self._iterate(table, limit, initial), lambda: initial)
         for k, pointer in enumerate(last):
-            self._bring_home(pointer, self.results[k], self.instruction.outputs[k].type.nbytes)
+            self._bring_home(pointer, self.results[k], self.body.program.inputs[1 + k].type.nbytes)
         self._clear_rest(done)
         self._by_first(lambda: b.store(done, self.results[-1]))
 

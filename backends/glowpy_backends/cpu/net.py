@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glowpy_backends.cpu.builder import I1, I8, I32, I64, PTR, VOID, Builder, Index, Ssa, constant, index
+from glowpy_backends.cpu.builder import I1, I8, I32, I64, PTR, VOID, Builder, Index, Ssa, Type, constant, index
 from glowpy_backends.cpu.context import Slot
-from glowpy_backends.cpu.control import Crew, emit_control
+from glowpy_backends.cpu.control import RUN_PROGRAM, Crew, emit_control, run
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
@@ -89,12 +89,12 @@ def emit_net(
     scratch_bytes = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
     scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
     b.declare(BARRIER, VOID, [PTR, I64])
-    code = _Code(b, kernels, weight_offsets(program)[0])
-    run = code.define(program)
+    table = _Code(b, kernels, weight_offsets(program)[0]).table(program)
+    _define_run(b)
     with b.function("net", [PTR, I64, I64]) as (context, thread, threads):
         before = _flush(b) if flush_denormals else None
         scratch = b.gep(_slot(b, context, Slot.SCRATCH), b.mul(thread, scratch_bytes), I8)
-        b.call(run, [context, scratch, thread, threads])
+        run(b, Ssa(table, PTR), Crew(context, scratch, thread, threads))
         if before is not None:
             b.declare(RESTORE_DENORMALS, VOID, [I32])
             b.call(RESTORE_DENORMALS, [before])
@@ -115,25 +115,65 @@ def attach_scratch(program: Program, kernels: Mapping[Instruction, Kernel]) -> N
                 instruction.scratch = scratch
 
 
+def _define_run(b: Builder) -> None:
+    """The function that goes through the steps of a program, of any."""
+    with b.function(RUN_PROGRAM, [PTR, PTR, PTR, I64, I64], internal=True) as parameters:
+        program, context, scratch, thread, threads = parameters
+        steps, places, count = (b.load(b.gep(program, i, I64), type) for i, type in enumerate(_PROGRAM))
+        barrier = _slot(b, context, Slot.BARRIER)
+        is_last = b.compare("eq", index(b.add(thread, 1)), threads)
+
+        def wait() -> None:
+            b.call(BARRIER, [barrier, threads])
+
+        def run_step(number: Index, _: list[Ssa]) -> None:
+            step = b.gep(steps, b.mul(number, len(_STEP)), I64)
+            fields = (b.load(b.gep(step, i, I64), type) for i, type in enumerate(_STEP))
+            adapter, kernel, units, first, waits = fields
+            row = b.gep(places, b.mul(first, len(_PLACE)), I64)
+            takes_part = b.op("or", is_last, b.compare("sgt", units, constant(1, I64)))
+            arguments = [kernel, units, row, context, scratch, thread, threads]
+            b.branch(takes_part, lambda: b.call_pointer(adapter, arguments))
+            b.branch(b.cast("trunc", waits, I1), wait)
+
+        def run_steps() -> None:
+            b.loop(0, count, 1, run_step)
+
+        b.branch(b.less(0, count), run_steps)
+
+
+_PROGRAM = (PTR, PTR, I64)
+"""A program: its steps, its places, and the number of its steps."""
+
+_STEP = (PTR, PTR, I64, I64, I64)
+"""An adapter, a kernel, its number of units, the number of its first place, and whether all wait for each other then.
+
+The adapter is what calls a kernel of so many operands. One for an instruction with regions finds in the kernel's place
+where their programs are.
+"""
+
+_PLACE = (I64, I64)
+"""Where an operand lies: a slot of the context, and bytes from there."""
+
+_ADAPTER = (PTR, I64, PTR, PTR, PTR, I64, I64)
+"""What an adapter takes: kernel, units, places, context, scratch, thread, threads."""
+
+
 @dataclass
 class _Code:
-    """Programs whose instructions are constants; LLVM would take minutes for the calls of thousands, written out.
-
-    A *step* is an adapter, a kernel, its number of units, the number of its first place, and whether all wait for each
-    other after it; a *place* is where an operand lies, a slot of the context and bytes from there. The adapter is what
-    calls a kernel of so many operands, or the code of one instruction with regions.
-    """
+    """Programs as tables of constants; LLVM would take minutes for the calls of thousands of kernels, written out."""
 
     b: Builder
     kernels: Mapping[Instruction, Kernel]
     weights: Mapping[Storage, int]
     arities: set[int] = field(default_factory=set)
     """For which there is an adapter."""
-    programs: int = 0
-    controls: int = 0
+    controls: dict[Hashable, str] = field(default_factory=dict)
+    """The adapters for instructions with regions, by all that their code depends on."""
+    tables: int = 0
 
-    def define(self, program: Program) -> str:
-        """Define what runs a program, ``void f(ptr context, ptr scratch, i64 thread, i64 threads)``; its name."""
+    def table(self, program: Program) -> str:
+        """The name of the table that stands for a program."""
         caller = (*program.inputs, *program.outputs)
         slots: dict[Storage, int] = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
         steps: list[str] = []
@@ -144,29 +184,13 @@ class _Code:
             lying = (self._place(buffer, slots) for buffer in operand_buffers(instruction))
             places.extend(f"i64 {slot}, i64 {offset}" for slot, offset in lying)
             steps.append(f"{self._call_of(instruction)}, i64 {first}, i64 {int(not (own and following))}")
-        name, self.programs = f"run{self.programs}", self.programs + 1
-        b = self.b
-        b.constants(f"{name}.steps", (PTR, PTR, I64, I64, I64), steps)
-        b.constants(f"{name}.places", (I64, I64), places)
-        with b.function(name, [PTR, PTR, I64, I64], internal=True) as (context, scratch, thread, threads):
-            barrier = _slot(b, context, Slot.BARRIER)
-            is_last = b.compare("eq", index(b.add(thread, 1)), threads)
+        parts = (self._constants("steps", _STEP, steps), self._constants("places", _PLACE, places))
+        return self._constants("program", _PROGRAM, [f"ptr {parts[0]}, ptr {parts[1]}, i64 {len(steps)}"])
 
-            def wait() -> None:
-                b.call(BARRIER, [barrier, threads])
-
-            def run_step(number: Index, _: list[Ssa]) -> None:
-                step = b.gep(Ssa(f"@{name}.steps", PTR), b.mul(number, 5), I64)
-                fields = enumerate((PTR, PTR, I64, I64, I64))
-                adapter, kernel, units, first, waits = (b.load(b.gep(step, i, I64), type) for i, type in fields)
-                row = b.gep(Ssa(f"@{name}.places", PTR), b.mul(first, 2), I64)
-                takes_part = b.op("or", is_last, b.compare("sgt", units, constant(1, I64)))
-                arguments = [kernel, units, row, context, scratch, thread, threads]
-                b.branch(takes_part, lambda: b.call_pointer(adapter, arguments))
-                b.branch(b.cast("trunc", waits, I1), wait)
-
-            b.loop(0, len(program.instructions), 1, run_step)
-        return name
+    def _constants(self, name: str, fields: Sequence[Type], rows: Sequence[str]) -> str:
+        self.tables += 1
+        self.b.constants(f"{name}{self.tables}", fields, rows)
+        return f"@{name}{self.tables}"
 
     def _is_for_one(self, instruction: Instruction) -> bool:
         """Whether there is nothing in it that threads could share; then it is the last one's."""
@@ -177,8 +201,11 @@ class _Code:
     def _call_of(self, instruction: Instruction) -> str:
         """The adapter, the kernel and the units of an instruction."""
         if isinstance(instruction, Compute) and instruction.regions:
-            units = 1 if self._is_for_one(instruction) else 2  # so that all take part
-            return f"ptr @{self._define_control(instruction)}, ptr null, i64 {units}"
+            alone = self._is_for_one(instruction)
+            programs = [f"ptr {self.table(region)}" for region in instruction.regions]
+            listed = self._constants("regions", (PTR,), programs)
+            units = 1 if alone else 2  # so that all take part
+            return f"ptr @{self._control(instruction, alone)}, ptr {listed}, i64 {units}"
         kernel = self.kernels[instruction]
         arity = len(operand_buffers(instruction))
         self.b.declare(kernel.symbol, VOID, [PTR] * (arity + 1) + [I64, I64])
@@ -194,15 +221,20 @@ class _Code:
             pointers = _pointers(b, row, context, arity)
             b.call_pointer(kernel, [*pointers, scratch, *_share(b, units, thread, threads)])
 
-    def _define_control(self, instruction: Compute) -> str:
+    def _control(self, instruction: Compute, alone: bool) -> str:
+        """The adapter for an instruction with regions, which one thread runs alone, or all do."""
+        key = (instruction.op, alone, *(region.signature for region in instruction.regions))
+        name = self.controls.get(key)
+        if name is not None:
+            return name
+        name = self.controls[key] = f"control{len(self.controls)}"
         b = self.b
-        functions = [self.define(region) for region in instruction.regions]
-        name, self.controls = f"control{self.controls}", self.controls + 1
-        with b.function(name, _ADAPTER, internal=True) as (_, _, row, context, scratch, thread, threads):
-            if self._is_for_one(instruction):
+        with b.function(name, _ADAPTER, internal=True) as (regions, _, row, context, scratch, thread, threads):
+            if alone:
                 thread, threads = constant(0, I64), constant(1, I64)
             pointers = _pointers(b, row, context, len(operand_buffers(instruction)))
-            emit_control(b, instruction, functions, pointers, Crew(context, scratch, thread, threads))
+            programs = [b.load(b.gep(regions, i, PTR), PTR) for i in range(len(instruction.regions))]
+            emit_control(b, instruction, programs, pointers, Crew(context, scratch, thread, threads))
         return name
 
     def _place(self, buffer: Buffer, slots: Mapping[Storage, int]) -> tuple[int, int]:
@@ -216,10 +248,6 @@ class _Code:
                 return Slot.WEIGHTS, self.weights[storage] + offset
             case _:
                 return slots[storage], offset
-
-
-_ADAPTER = (PTR, I64, PTR, PTR, PTR, I64, I64)
-"""What an adapter takes: kernel, units, places, context, scratch, thread, threads."""
 
 
 def _pointers(b: Builder, row: Ssa, context: Ssa, count: int) -> list[Ssa]:
