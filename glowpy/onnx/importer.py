@@ -13,6 +13,7 @@ from glowpy.feeds import Form
 from glowpy.onnx.attributes import Attributes
 from glowpy.onnx.context import Loader, NodeContext
 from glowpy.onnx.demands import Demand, HostRequest
+from glowpy.onnx.differentiation import with_named_values
 from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
@@ -133,7 +134,7 @@ class Importer:
 
     def add_nodes(self, nodes: Sequence[NodeProto], place: Place) -> None:
         """Import nodes, in whatever order they stand."""
-        order = in_order(nodes)
+        order = in_order(list(map(with_named_values, nodes)))
         for cycle in order.cycles:
             path = " -> ".join(label(node) for node in (*cycle, cycle[0]))
             self.report(BadModel(f"nodes wait for each other: {path}"), label(cycle[0]), cycle[0].op_type)

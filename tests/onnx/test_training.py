@@ -1,10 +1,10 @@
-"""Steps of optimisers: the standard's cases, and many parameters at once, against the formulas of the papers."""
+"""Steps of optimisers, for many parameters at once, against the formulas of the papers; and derivatives."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 from onnx.backend.test.case.test_case import TestCase
 from onnx_cases import check_case, node_cases, run_model
 
@@ -79,3 +79,45 @@ def test_faults_are_told() -> None:
         import_model(training_model("Adagrad", feeds, 1))
     with pytest.raises(Findings, match="'alpha' is missing"):
         import_model(training_model("Momentum", feeds | {"c": x}, 1, mode="standard", beta=0.5))
+
+
+def gradient_model(**changed: object) -> ModelProto:
+    """The derivatives of ``d = tanh(a b) + c`` by ``a`` and ``b``, where ``p`` stands for ``a``, and ``c`` is fixed."""
+    settings = {"inputs": ["p", "b", "c"], "xs": ["a", "b"], "zs": ["c"], "y": "d"} | changed
+    nodes = [
+        helper.make_node(
+            "Gradient", settings.pop("inputs"), ["da", "db"], domain="ai.onnx.preview.training", **settings
+        ),
+        helper.make_node("MatMul", ["a", "b"], ["ab"]),
+        helper.make_node("Tanh", ["ab"], ["t"]),
+        helper.make_node("Add", ["t", "c"], ["d"]),
+    ]
+    shapes = {"a": [2, 3], "b": [3, 4], "c": [4], "p": [2, 3]}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in ("d", "da", "db")]
+    versions = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.preview.training", 1)]
+    return helper.make_model(helper.make_graph(nodes, "gradient", inputs, outputs), opset_imports=versions)
+
+
+def test_derivatives() -> None:
+    """The node stands before those whose results it derives."""
+    a, b, c, p = (RNG.standard_normal(shape).astype(np.float32) for shape in ((2, 3), (3, 4), (4,), (2, 3)))
+    run = run_model(gradient_model(), {"a": a, "b": b, "c": c, "p": p})
+    slope = 1 - np.tanh(p @ b) ** 2
+    np.testing.assert_allclose(run["da"], slope @ b.T, 1e-4, 1e-6)
+    np.testing.assert_allclose(run["db"], p.T @ slope, 1e-4, 1e-6)
+    np.testing.assert_allclose(run["d"], np.tanh(a @ b) + c, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"y": "nothing"}, "'nothing' is made by no node"),
+        ({"y": "c"}, "does not depend"),
+        ({"xs": ["a"]}, "3 operands are given for 2 names"),
+        ({"xs": ["b", "a"]}, "cannot be"),
+    ],
+)
+def test_faults_of_derivatives_are_told(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(Findings, match=message):
+        import_model(gradient_model(**changed))

@@ -1,11 +1,12 @@
-"""Operators of ai.onnx.preview.training: steps of optimisers."""
+"""Operators of ai.onnx.preview.training: steps of optimisers, and derivatives."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 from glowpy.onnx.context import NodeContext, Table
-from glowpy_ir.errors import BadModel
+from glowpy_ir.errors import BadModel, TypeMismatch
+from glowpy_ir.gradients import gradients
 from glowpy_ir.graph import Value
 from glowpy_ir.op import Op
 from glowpy_ir.ops.convert import Cast
@@ -56,8 +57,27 @@ def load_momentum(c: NodeContext) -> tuple[Value, ...]:
     return _stepped(c, Momentum(a.float("alpha"), a.float("beta"), a.float("norm_coefficient"), nesterov))
 
 
+def load_gradient(c: NodeContext) -> tuple[Value, ...]:
+    """Derivatives of a value by others, where these are what the operands are.
+
+    Behind the operands of the node stand the values that its attributes name (``glowpy.onnx.differentiation``).
+    """
+    derived, fixed = c.attributes.strings("xs"), c.attributes.strings("zs", ())
+    c.attributes.string("y")
+    *values, y = c.operands()
+    count = len(derived) + len(fixed)
+    if len(values) != 2 * count:
+        raise BadModel(f"{len(values) - count} operands are given for {count} names")
+    named = values[count:]
+    for point, value in zip(values, named, strict=False):
+        if point.type != value.type:
+            raise TypeMismatch(f"{value} is {value.type}, and cannot be {point.type}")
+    return gradients(c.b, y, named[: len(derived)], dict(zip(named, values, strict=False)))
+
+
 LOADERS: Table = {
     ("Adagrad", 1): load_adagrad,
     ("Adam", 1): load_adam,
+    ("Gradient", 1): load_gradient,
     ("Momentum", 1): load_momentum,
 }
