@@ -23,6 +23,7 @@ from glowpy.source import copy_graph
 from glowpy_backends.base import BackendOptions
 from glowpy_backends.cpu import Cpu
 from glowpy_ir.dot import to_dot
+from glowpy_ir.errors import GlowError
 from glowpy_ir.evaluate import evaluate
 from glowpy_ir.graph import Builder, Graph, Placeholder
 from glowpy_ir.ops.control import COUNT, Loop
@@ -143,3 +144,23 @@ def test_many_calls_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("u8[192] at=0", "u8[191] at=0", "the workspace of Loop must be u8[192] f32[2,3], but is u8[191] f32[2,3]"),
+        ("@scratch %y.work, @scratch %y.work.1 ", "@scratch %y.work.1 ", "must be u8[192] f32[2,3], but is f32[2,3]"),
+        ("    } arena 192\n", "    }\n", "the activations of body have no addresses"),
+        ("Fused @out %x.1, @in %s ", "Fused @out %s, @in %s ", "output %x.1 is never written"),
+        ("@in %first, @scratch", "@in %s, @scratch", "%s is read before it is written"),
+        ("%y = output f32[2,3]\n              Fused", "%y = output f32[2]\n              Fused", "one branch gives"),
+        ("Loop @out %y, ", "Loop @out %x, ", "%x is written, but it is not ours"),
+    ],
+)
+def test_bad_programs(old: str, new: str, message: str) -> None:
+    text = print_program(compiled(graph_of("nested"), "interpreter").program)
+    assert old in text, text
+    with pytest.raises(GlowError) as caught:
+        verify_program(parse_program(text.replace(old, new, 1)))
+    assert message in "\n".join((str(caught.value), *getattr(caught.value, "__notes__", ())))
