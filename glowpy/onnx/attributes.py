@@ -32,6 +32,8 @@ class Attributes:
         for proto in protos:
             if proto.name in self._protos:
                 raise BadModel(f"attribute '{proto.name}' is given twice")
+            if proto.ref_attr_name:
+                raise BadModel(f"attribute '{proto.name}' refers to one of a function, but stands in none")
             self._protos[proto.name] = proto
         self._weights = weights
         self._read: set[str] = set()

@@ -17,7 +17,7 @@ from glowpy.onnx.differentiation import with_named_values
 from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standard_function
 from glowpy.onnx.operators import Rows
-from glowpy.onnx.order import in_order, label
+from glowpy.onnx.order import in_order, label, names_read
 from glowpy.onnx.regions import Region
 from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow, input_key
 from glowpy.onnx.signatures import find_signature, similar_names
@@ -137,7 +137,7 @@ class Importer:
         order = in_order(list(map(with_named_values, nodes)))
         for cycle in order.cycles:
             path = " -> ".join(label(node) for node in (*cycle, cycle[0]))
-            self.report(BadModel(f"nodes wait for each other: {path}"), label(cycle[0]), cycle[0].op_type)
+            self.report(BadModel(f"nodes wait for each other: {_limited(path)}"), label(cycle[0]), cycle[0].op_type)
             for node in cycle:
                 place.scope.update((name, Hole.FAILED) for name in node.output)
         self._run([NodeTask(place, node, Journal(self.here)) for node in order.nodes])
@@ -196,6 +196,8 @@ class Importer:
             raise _with_operands(error, ", ".join(map(_type_text, operands))) from error
 
     def _operands(self, node: NodeProto, place: Place) -> tuple[Operand | None, ...]:
+        if missing := next((name for name in names_read(node) if name not in place.scope), ""):
+            self.value(place, missing)  # nested graphs that never run must make sense too
         absent = [not name or place.scope.get(name) is Hole.ABSENT for name in node.input]
         return tuple(
             None if left_out else self.value(place, name) for name, left_out in zip(node.input, absent, strict=True)

@@ -180,12 +180,14 @@ class Parts:
         if not proto.output:
             importer.report(BadModel("the model has no outputs"), proto.name, "graph")
         results: list[Result] = []
+        taken = set[str]()
         for output in proto.output:
             try:
                 thing = importer.value(place, output.name)
                 _check_declared(output, thing)
-                if output.name in {earlier.name for earlier in proto.output[: len(results)]}:
+                if output.name in taken:
                     raise BadModel("two outputs have this name")
+                taken.add(output.name)
                 results.append(keep.result(thing, output.name))
             except Skip:
                 results.append(None)

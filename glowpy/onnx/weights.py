@@ -82,6 +82,9 @@ class Weights:
         if tensor.HasField("segment"):
             raise Unsupported("a tensor in segments is not supported")
         is_external = tensor.data_location == _P.EXTERNAL
+        filled = [name for name in _LISTS if len(getattr(tensor, name))]
+        if len(filled) + tensor.HasField("raw_data") + is_external > 1:
+            raise BadModel("the tensor has elements in more than one of its fields and the file that it names")
         if kind is Kind.STRING and (is_external or tensor.HasField("raw_data")):
             raise BadModel("texts cannot stand in raw_data or in another file")
         if is_external:
@@ -174,6 +177,9 @@ _FIELDS: Mapping[Kind, str] = {
     Kind.STRING: "string_data",
 }
 """The typed list that holds elements of a kind; those of all other kinds stand in ``int32_data``."""
+
+
+_LISTS = (*dict.fromkeys(_FIELDS.values()), "int32_data")
 
 
 def _from_fields(tensor: TensorProto, kind: Kind, shape: tuple[int, ...]) -> Array:

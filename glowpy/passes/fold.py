@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from glowpy.passes.known import is_splat, known, number_in
@@ -12,6 +14,7 @@ from glowpy_ir.infer import OnTypes
 from glowpy_ir.op import Movement
 from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.movement import Concat, Pad
+from glowpy_ir.ops.reduction import ReduceMax, ReduceMin, ReduceSum, Reduction, bounds
 from glowpy_ir.rewrite import Replacement, Rule, rewrite
 from glowpy_ir.types import Kind, TensorType
 
@@ -71,6 +74,28 @@ def move_splat(node: Node, b: Builder) -> Replacement:
     return b.add(Splat(number, node.output.type.kind, node.output.type.shape))
 
 
+def reduce_splat(node: Node, b: Builder) -> Replacement:
+    """max(splat) = min(splat) = its number, sum(splat) = its number times how many there are"""
+    match node:
+        case Node(op=Reduction(axes=axes) as op, inputs=(value,)) if value.type.is_static and is_splat(value):
+            number, count = number_in(value), math.prod(value.type.extents[axis] for axis in axes)
+        case _:
+            return None
+    if number is None or not count:
+        return None
+    match op:
+        case ReduceMax() | ReduceMin():
+            pass
+        case ReduceSum():
+            number *= count
+        case _:
+            return None
+    least, most = bounds(value.type.kind)
+    if not least <= number <= most:
+        return None
+    return b.add(Splat(number, value.type.kind, node.output.type.shape))
+
+
 def take_number(node: Node, b: Builder) -> Replacement:
     """op(x, tensor of one number) = op(x, number), of element-wise operators, where that does not narrow the result"""
     if not isinstance(node.op, Elementwise):
@@ -94,7 +119,7 @@ def _infer(node: Node, types: list[TensorType]) -> bool:
         return False
 
 
-RULES: tuple[Rule, ...] = (compute_one_element, move_splat, compute_constants, take_number)
+RULES: tuple[Rule, ...] = (compute_one_element, move_splat, reduce_splat, compute_constants, take_number)
 
 
 def fold_constants(graph: Graph) -> bool:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 from glowpy.program.scheduling import Step, order
-from glowpy_ir.program import Activation, Buffer, Instruction, Operand, Output, Program, Storage, ZeroHalo, may_overlap
+from glowpy_ir.program import (
+    Activation,
+    Buffer,
+    Instruction,
+    Operand,
+    Output,
+    Program,
+    Storage,
+    ZeroHalo,
+    box_of,
+    may_overlap,
+)
 
 
 def schedule(program: Program) -> bool:
@@ -31,7 +45,7 @@ def dependences(instructions: Sequence[Instruction]) -> list[set[int]]:
 
     The zeros of a halo come before everything else in their storage.
     """
-    touched: dict[Storage, list[tuple[int, Buffer, bool]]] = {}
+    touched: dict[Storage, _Touched] = {}
     zeroed: dict[Storage, int] = {}
     after: list[set[int]] = []
     for i, instruction in enumerate(instructions):
@@ -43,14 +57,60 @@ def dependences(instructions: Sequence[Instruction]) -> list[set[int]]:
             if storage in zeroed:
                 earlier.add(zeroed[storage])
             if isinstance(instruction, ZeroHalo):
-                earlier.update(j for j, _, _ in touched.get(storage, ()))
+                earlier.update(j for j, _, _ in touched.get(storage, _Touched()).all())
                 zeroed[storage] = i
                 continue
-            known = touched.setdefault(storage, [])
-            earlier.update(j for j, buffer, writes in known if _conflict(operand, buffer, writes))
-            known.append((i, operand.buffer, operand.writes))
+            known = touched.setdefault(storage, _Touched())
+            near = known.near(operand.buffer)
+            earlier.update(j for j, buffer, writes in near if _conflict(operand, buffer, writes))
+            known.add((i, operand.buffer, operand.writes))
         after.append(earlier - {i})
     return after
+
+
+_Touch = tuple[int, Buffer, bool]
+"""The number of an instruction, and what it touches; whether it writes there."""
+
+
+@dataclass
+class _Touched:
+    """What was touched in one storage, found again by where it lies: thousands of slices may lie side by side.
+
+    A slice is listed under the axis along which it is narrowest, with others of about its extent, by its start.
+    """
+
+    listed: dict[tuple[int, int], list[tuple[int, _Touch]]] = field(default_factory=dict)
+    anywhere: list[_Touch] = field(default_factory=list)
+
+    def add(self, touch: _Touch) -> None:
+        box, extents = box_of(touch[1]), touch[1].storage.type.extents
+        if not box or not extents:
+            self.anywhere.append(touch)
+            return
+        bounds = box.bounds
+        shares = [(end - start) / max(1, extent) for (start, end), extent in zip(bounds, extents, strict=True)]
+        axis = shares.index(min(shares))
+        start, end = bounds[axis]
+        insort(self.listed.setdefault((axis, (end - start).bit_length()), []), (start, touch), key=itemgetter(0))
+
+    def near(self, buffer: Buffer) -> Iterator[_Touch]:
+        """All that may overlap a buffer, and more."""
+        box = box_of(buffer)
+        if box is None:
+            yield from self.all()
+            return
+        yield from self.anywhere
+        for (axis, bits), entries in self.listed.items():
+            first, end = box.bounds[axis]
+            place = bisect(entries, first - (1 << bits), key=itemgetter(0))
+            while place < len(entries) and entries[place][0] < end:
+                yield entries[place][1]
+                place += 1
+
+    def all(self) -> Iterator[_Touch]:
+        yield from self.anywhere
+        for entries in self.listed.values():
+            yield from (touch for _, touch in entries)
 
 
 def _conflict(operand: Operand, buffer: Buffer, writes: bool) -> bool:

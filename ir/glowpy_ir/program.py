@@ -141,18 +141,15 @@ class Box:
     extents: tuple[int, ...]
     steps: tuple[int, ...]
 
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """For each dimension, the first index in the part, and the one after the last."""
+        lasts = [start + (n - 1) * step for start, n, step in zip(self.starts, self.extents, self.steps, strict=True)]
+        return [(min(ends), max(ends) + 1) for ends in zip(self.starts, lasts, strict=True)]
+
     def is_disjoint(self, other: Box) -> bool:
         """Whether the two surely share no element."""
-
-        def reach(box: Box, d: int) -> tuple[int, int]:
-            ends = box.starts[d], box.starts[d] + (box.extents[d] - 1) * box.steps[d]
-            return min(ends), max(ends)
-
-        for d in range(len(self.starts)):
-            (a, b), (c, e) = reach(self, d), reach(other, d)
-            if b < c or e < a:
-                return True
-        return False
+        return any(b <= c or d <= a for (a, b), (c, d) in zip(self.bounds, other.bounds, strict=True))
 
 
 def box_of(buffer: Buffer) -> Box | None:
