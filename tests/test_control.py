@@ -22,8 +22,9 @@ from glowpy.pipeline import Trace
 from glowpy.source import copy_graph
 from glowpy_backends.base import BackendOptions
 from glowpy_backends.cpu import Cpu
+from glowpy_ir.build import GraphBuilder
 from glowpy_ir.dot import to_dot
-from glowpy_ir.errors import GlowError
+from glowpy_ir.errors import GlowError, TypeMismatch
 from glowpy_ir.evaluate import evaluate
 from glowpy_ir.graph import Builder, Graph, Placeholder
 from glowpy_ir.ops.control import COUNT, Loop
@@ -164,3 +165,18 @@ def test_bad_programs(old: str, new: str, message: str) -> None:
     with pytest.raises(GlowError) as caught:
         verify_program(parse_program(text.replace(old, new, 1)))
     assert message in "\n".join((str(caught.value), *getattr(caught.value, "__notes__", ())))
+
+
+def test_graphs_built_in_python() -> None:
+    g = GraphBuilder("power")
+    body = GraphBuilder("body")
+    body.input("iteration", COUNT)
+    now, factor = body.input("now", "f32[3]"), body.input("factor", "f32[3]")
+    body.output(now=body.mul(now, factor))
+    x = g.input("x", "f32[3]")
+    power, count = g.loop(np.array(4), np.array(True), x, x, carried=1, conditional=False, regions=(body.graph,))
+    g.output(power=power, count=count)
+    (found, counted) = glowpy.compile(g.graph, threads=1).run(None, {"x": np.array([1, 2, -3], np.float32)})
+    assert (found.tolist(), counted) == ([1, 32, -243], 4)
+    with pytest.raises(TypeMismatch, match="Loop has the regions body; 0 given"):
+        g.loop(np.array(4), np.array(True), x, x, carried=1)
