@@ -1,4 +1,4 @@
-"""The kernels for what is not zero, for boxes that do not overlap and for the order of rows do what operators mean."""
+"""The kernels that find what is not zero, boxes that are apart, the order of rows and keys do what operators mean."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from cpu.native import TARGETS, WIDTHS, Operand, run
 
+from glowpy_backends.cpu.kernels.lookup import find_key
 from glowpy_backends.cpu.kernels.selection import non_zero, suppress_overlaps
 from glowpy_backends.cpu.kernels.sorting import row_order
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.evaluate import apply
+from glowpy_ir.ops.lookup import FindKey
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.sorting import RowOrder
 from glowpy_ir.types import Array, Kind
@@ -65,5 +67,23 @@ def test_boxes_apart(n: int, most: int, overlap: float, least: float | None, tar
     result = Operand(np.zeros_like(expected), [(2, 1)] * 3, fill=5)
     kernel = suppress_overlaps(result.view, operands[0].view, operands[1].view, least is not None, target)
     run(kernel, target, [result, *operands], calls=2)
+    np.testing.assert_array_equal(result.array, expected)
+    assert result.margin_is(5)
+
+
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.F64, Kind.I8, Kind.U8, Kind.I64, Kind.U64], ids=str)
+@pytest.mark.parametrize(("shape", "count"), [((1,), 1), ((), 2), ((7, 19), 5), ((3, 2, 11), 8), ((0, 4), 3)])
+def test_keys_are_found(shape: tuple[int, ...], count: int, kind: Kind) -> None:
+    least = -10 if kind.is_signed else 0
+    x = np.asarray(RNG.integers(least, 10, shape)).astype(kind.dtype)
+    keys = np.sort(RNG.permutation(np.arange(least, 10))[:count]).astype(kind.dtype)
+    if kind.is_float and x.size > 20:
+        x.reshape(-1)[[3, 20]] = np.nan
+        keys[-1] = np.nan
+    (expected,) = apply(FindKey(), x, keys)
+    operand, table = Operand(x, [(1, 2)] * x.ndim, fill=1), Operand(keys, [(1, 1)])
+    result = Operand(np.zeros_like(expected), [(2, 1)] * x.ndim, fill=5)
+    kernel = find_key(result.view, operand.view, table.view, TARGETS[0])
+    run(kernel, TARGETS[0], [result, operand, table], calls=2)
     np.testing.assert_array_equal(result.array, expected)
     assert result.margin_is(5)

@@ -9,7 +9,7 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import apply
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
-from glowpy_ir.ops.lookup import IsKey, LookUp
+from glowpy_ir.ops.lookup import FindKey, IsKey, LookUp
 from glowpy_ir.ops.scores import CouplePairs, Probit, SoftmaxOfNonZero
 from glowpy_ir.ops.trees import TreeEnsemble
 from glowpy_ir.types import TensorType
@@ -24,7 +24,7 @@ def types(*texts: str) -> tuple[TensorType, ...]:
 OPEN: list[tuple[Op, tuple[str, ...], str]] = [
     (IsKey(), ("i64[a,b]", "i64[k]"), "bool[a,b,k]"),
     (LookUp(), ("string[a]", "string[k]", "f32[k]", "f32[]"), "f32[a]"),
-    (LookUp(), ("f32[a]", "f32[0]", "i64[0]", "i64[]"), "i64[a]"),
+    (FindKey(), ("f32[a,b]", "f32[k]"), "i64[a,b]"),
     (SoftmaxOfNonZero(), ("f32[n,3]",), "f32[n,3]"),
     (Probit(), ("f32[n,3]",), "f32[n,3]"),
     (CouplePairs(4), ("f32[n,6]",), "f32[n,4]"),
@@ -35,6 +35,12 @@ OPEN: list[tuple[Op, tuple[str, ...], str]] = [
 @pytest.mark.parametrize(("op", "operands", "result"), OPEN, ids=lambda item: getattr(item, "name", ""))
 def test_open_dimensions_go_through(op: Op, operands: tuple[str, ...], result: str) -> None:
     assert tuple(map(str, infer(op, *types(*operands)))) == (result,)
+
+
+def test_texts_are_found() -> None:
+    keys = np.array(["a", "b", "d"], object)
+    (found,) = apply(FindKey(), np.array([["b", "c"], ["", "d"]], object), keys)
+    np.testing.assert_array_equal(found, [[1, -1], [-1, 2]])
 
 
 def test_probit_is_the_inverse_of_the_normal_distribution() -> None:
@@ -60,6 +66,8 @@ def test_coupled_pairs_of_what_is_consistent() -> None:
 FAULTS: list[tuple[Op, tuple[str, ...], str]] = [
     (IsKey(), ("i64[3]", "i32[2]"), "same kind"),
     (LookUp(), ("i64[3]", "i64[2]", "f32[3]", "f32[]"), "not as many"),
+    (FindKey(), ("f32[a]", "f32[0]"), "a key at least"),
+    (FindKey(), ("bool[a]", "bool[2]"), "takes elements"),
     (CouplePairs(3), ("f32[4,2]",), "pairs"),
     (TreeEnsemble(2, 4, 4), ("f32[r,3]", *TABLES), "look at 4 features"),
     (TreeEnsemble(2, 3, 4), ("i32[r,3]", *TABLES), "takes f32 or f64"),

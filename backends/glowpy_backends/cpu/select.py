@@ -18,6 +18,7 @@ from glowpy_backends.cpu.kernels import (
     elementwise,
     fill,
     indexing,
+    lookup,
     lrn,
     matmul,
     plain_convolution,
@@ -52,6 +53,7 @@ from glowpy_ir.ops.elementwise import Elementwise, Splat
 from glowpy_ir.ops.fused import Fused, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
+from glowpy_ir.ops.lookup import FindKey
 from glowpy_ir.ops.movement import Copy
 from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
@@ -291,6 +293,12 @@ def boxes_apart(site: Site) -> Kernel:
     return selection.suppress_overlaps(site.results[0], boxes, scores, bool(least), site.target)
 
 
+def keys_found(site: Site) -> Kernel:
+    """Where elements stand in a sorted list."""
+    operand, keys = site.operands
+    return lookup.find_key(site.results[0], operand, keys, site.target)
+
+
 def pairs_coupled(site: Site) -> Kernel:
     """Probabilities of classes."""
     assert isinstance(site.op, CouplePairs)
@@ -324,6 +332,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Copy: lambda site: copy.copy(site.results[0], site.operands[0], site.target),
     Determinant: plainly(determinant.determinant),
     CouplePairs: pairs_coupled,
+    FindKey: keys_found,
     Gather: gathered,
     GatherND: gathered,
     Iota: lambda site: counting.iota(site.results[0], site.target),

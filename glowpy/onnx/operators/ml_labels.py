@@ -48,10 +48,12 @@ def _default(c: NodeContext, like: Array) -> Array:
 
 
 def _looked_up(c: NodeContext, keys: Array, values: Array) -> Value:
+    """Of equal keys the first one counts."""
     default = _default(c, values)
-    if len(keys) != len(values):
+    if len(keys) != len(values) or not len(keys):
         raise BadModel(f"there are {len(keys)} keys and {len(values)} values")
-    return c.b.add(LookUp(), c.input(0), *(c.constant(array) for array in (keys, values, default)))
+    unique, first = np.unique(keys, return_index=True)
+    return c.b.add(LookUp(), c.input(0), *(c.constant(array) for array in (unique, values[first], default)))
 
 
 def load_label_encoder_1(c: NodeContext) -> Value:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from glowpy_backends.cpu.builder import I1, I64, Builder, Index, Ssa, Type, constant, index
+from glowpy_backends.cpu.kernels.ordering import is_greater
 
 E = TypeVar("E")
 
@@ -102,11 +103,3 @@ class RankedHeap(Heap[Ranked]):
         below = is_greater(b, other.value, one.value, self.signed)
         after, before = (below, above) if self.largest else (above, below)
         return b.select(before, constant(False, I1), b.op("or", after, b.compare("sgt", one.place, other.place)))
-
-
-def is_greater(b: Builder, one: Ssa, other: Ssa, signed: bool) -> Ssa:
-    """Whether a number is greater than another; NaN is greater than any number."""
-    if not one.type.is_float:
-        return b.compare("sgt" if signed else "ugt", one, other)
-    only_nan = b.op("and", b.compare("uno", one, one), b.compare("ord", other, other))
-    return b.op("or", b.compare("ogt", one, other), only_nan)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from glowpy_backends.cpu.builder import BF16, F16, F32, I1, I32, I64, Builder, Index, Ssa, Type, constant, index
-from glowpy_backends.cpu.halves import narrow, widen
+from glowpy_backends.cpu.builder import I1, I64, Builder, Index, Ssa, constant, index
+from glowpy_backends.cpu.halves import narrow
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
-from glowpy_backends.cpu.kernels.heap import Heap, Ranked, RankedHeap, is_greater
+from glowpy_backends.cpu.kernels.heap import Heap, Ranked, RankedHeap
+from glowpy_backends.cpu.kernels.ordering import compared_as, is_greater, read
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.ops.sorting import TopK
@@ -21,7 +22,7 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
     """
     count, extent = values.shape[op.axis], operand.shape[op.axis]
     element = operand.element
-    type = _wide(element)
+    type = compared_as(element)
     room = -(-count * type.element_bytes // 8) * 8
     dims = [d for d in range(len(operand.shape)) if d != op.axis]
 
@@ -36,12 +37,12 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
         behind = b.gep(call.scratch, room // 8, I64)
         heap = RankedHeap(b, count, type, operand.kind.is_signed, op.largest, call.scratch, behind)
 
-        def read(i: Index) -> Ranked:
+        def entry_at(i: Index) -> Ranked:
             place = b.gep(source, b.mul(i, operand.strides[op.axis]), element)
-            return Ranked(_read(b, operand, place), index(i))
+            return Ranked(read(b, operand, place), index(i))
 
         def challenge(i: Index, _: list[Ssa]) -> None:
-            entry = read(i)
+            entry = entry_at(i)
             b.branch(heap.is_worse(heap.at(0), entry), lambda: heap.sift(0, count, entry))
 
         def leave(m: Index, _: list[Ssa]) -> None:
@@ -52,25 +53,13 @@ def top_k(op: TopK, values: View, places: View, operand: View, target: Target) -
             b.store(worst.place, b.gep(numbers, b.mul(last, places.strides[op.axis]), I64))
             heap.sift(0, last, heap.at(last))
 
-        b.loop(0, count, 1, lambda i, _: heap.put(i, read(i)))
+        b.loop(0, count, 1, lambda i, _: heap.put(i, entry_at(i)))
         heap.settle(count)
         b.loop(count, extent, 1, challenge)
         b.loop(0, count, 1, leave)
 
     rows = math.prod(operand.shape[d] for d in dims) if count else 0
     return define_kernel("top", target, 3, rows, room + 8 * count, unit)
-
-
-def _wide(element: Type) -> Type:
-    """What elements are compared as."""
-    return F32 if element in (F16, BF16) else I32 if element.element_bytes < 4 else element
-
-
-def _read(b: Builder, view: View, pointer: Ssa) -> Ssa:
-    given, type = b.load(pointer, view.element), _wide(view.element)
-    if type.is_float:
-        return widen(b, given, type)
-    return b.cast("sext" if view.kind.is_signed else "zext", given, type)
 
 
 def row_order(result: View, operand: View, target: Target) -> Kernel:
@@ -117,7 +106,7 @@ class _Rows(Heap[Ssa]):
 
         def compare(j: Index, found: list[Ssa]) -> list[Ssa]:
             def look() -> list[Ssa]:
-                x, y = (_read(b, self.matrix, b.gep(line, b.mul(j, column), element)) for line in lines)
+                x, y = (read(b, self.matrix, b.gep(line, b.mul(j, column), element)) for line in lines)
                 above, below = is_greater(b, x, y, signed), is_greater(b, y, x, signed)
                 return [above, b.op("or", above, below)]
 
