@@ -148,7 +148,8 @@ class FoldingBuilder(Builder):
         return apply_to_dims(op, *operands) if len(operands) == len(inputs) else None
 
     def _as_dims(self, value: Value) -> DimArray | None:
-        if isinstance(value, Constant) and value.type.kind.is_integer and value.data.size <= TRACKED_LIMIT:
+        counts = value.type.kind.is_integer or value.type.kind is Kind.BOOL
+        if isinstance(value, Constant) and counts and value.data.size <= TRACKED_LIMIT:
             array = np.empty(value.data.shape, object)
             array[...] = np.array(value.data.tolist(), object).reshape(value.data.shape)
             return array
