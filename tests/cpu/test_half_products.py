@@ -11,9 +11,12 @@ from cpu.whole import agree
 
 from glowpy.compiler import compile_graph
 from glowpy.options import Options
+from glowpy.source import copy_graph
+from glowpy_ir.evaluate import evaluate
 from glowpy_ir.graph import Builder, Graph
 from glowpy_ir.op import Op
 from glowpy_ir.ops.convolution import Conv
+from glowpy_ir.ops.elementwise import Mul, Splat
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.program import Compute
 from glowpy_ir.types import Kind, TensorType
@@ -45,3 +48,16 @@ def test_no_kernel_adds_halves(kind: Kind) -> None:
     program = compile_graph(graph, Options(threads=1)).program
     (product,) = [i for i in program.instructions if isinstance(i, Compute) and "MatMul" in str(i.op)]
     assert {buffer.type.kind for buffer in product.inputs} == {Kind.F32}
+
+
+def test_factors_are_rounded_before_they_are_multiplied() -> None:
+    graph = Graph("scaled")
+    b = Builder(graph)
+    x, y = (b.placeholder(name, TensorType(Kind.F16, (17, 17))) for name in "xy")
+    half = b.add(Mul(), x, b.add(Splat(0.5947265625, Kind.F16)))
+    graph.set_output("z", b.add(MatMul(), half, y))
+    feeds = {name: RNG.random((17, 17)).astype(np.float16) for name in "xy"}
+    (expected,) = evaluate(graph, feeds)
+    compiled = compile_graph(copy_graph(graph), Options(threads=1))
+    result = compiled.executable.run(feeds)["z"]
+    assert np.count_nonzero(result != expected) <= 3  # sums of f32 in another order

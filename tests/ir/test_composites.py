@@ -48,6 +48,7 @@ CASES: list[tuple[Composite, tuple[tuple[int, ...], ...]]] = [
     ),
     *((op(axis), (X,)) for op in (softmax.Softmax, softmax.LogSoftmax, softmax.Hardmax) for axis in (1, 3)),
     (normalization.BatchNormalization(), (X, *PER_CHANNEL)),
+    (normalization.BatchTraining(), (X, *PER_CHANNEL)),
     (normalization.Standardize((0, 3)), (X,)),
     (normalization.Standardize((2,), 1e-3, centered=False), (X,)),
     (normalization.LayerNormalization(2), (X, (5, 3))),

@@ -34,6 +34,8 @@ def convert(b: Builder, x: Ssa, source: Kind, to: Kind) -> Ssa:
     type = x.type.with_element(REGISTERS[to])
     if source is to:
         return x
+    if source in _HALVES:  # what was computed has more digits in a register than in memory
+        x = round_to_half(b, x, _HALVES[source])
     if to is Kind.BOOL:
         return b.compare("une" if x.type.is_float else "ne", x, zero(x.type))
     if to in _HALVES:

@@ -7,26 +7,32 @@ from dataclasses import dataclass
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.op import Composite, Emitter, T
 from glowpy_ir.ops.counting import Iota
-from glowpy_ir.ops.elementwise import Div, Sub
+from glowpy_ir.ops.elementwise import Div, Sub, scalar
 from glowpy_ir.ops.functions import Exp, Log
-from glowpy_ir.ops.logic import Equal
+from glowpy_ir.ops.logic import Equal, Less, Select
 from glowpy_ir.ops.movement import Reshape
 from glowpy_ir.ops.reduction import ArgMax, ReduceMax, ReduceSum, cast, wide
+from glowpy_ir.types import Kind
 
 
 @dataclass(frozen=True)
 class Softmax(Composite):
     """``exp(input - m) / sum(exp(input - m))`` with the maximum m along ``axis``, so that nothing overflows.
 
-    In f32 for half-precision floats (ONNX Softmax).
+    Of half-precision floats the exponentials and their sum are rounded to halves, as the standard's definition does;
+    but not a sum that is too large for one (ONNX Softmax).
     """
 
     axis: int
 
     def expand(self, e: Emitter[T], input: T) -> T:
-        powers = e.add(Exp(), _below_maximum(e, input, self.axis))
+        kind = e.type_of(input).kind
+        powers = _rounded(e, e.add(Exp(), _below_maximum(e, input, self.axis)), kind)
         total = e.add(ReduceSum((self.axis,)), powers)
-        return cast(e, e.add(Div(), powers, total), e.type_of(input).kind)
+        if e.type_of(total).kind is not kind:
+            fits = e.add(Less(), total, scalar(e, kind.limits[1], total))
+            total = e.add(Select(), fits, _rounded(e, total, kind), total)
+        return cast(e, e.add(Div(), powers, total), kind)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class Hardmax(Composite):
         length, *trailing = type.shape[self.axis :]
         positions = e.add(Reshape((length, *(1 for _ in trailing))), e.add(Iota(length)))
         return cast(e, e.add(Equal(), e.add(ArgMax(self.axis), input), positions), type.kind)
+
+
+def _rounded(e: Emitter[T], numbers: T, kind: Kind) -> T:
+    """The same numbers with no more digits than ``kind`` has."""
+    return cast(e, cast(e, numbers, kind), e.type_of(numbers).kind)
 
 
 def _below_maximum(e: Emitter[T], input: T, axis: int) -> T:

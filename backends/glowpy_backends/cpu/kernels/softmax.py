@@ -7,11 +7,13 @@ import math
 from glowpy_backends.cpu.builder import Builder, Ssa, constant
 from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.exponentials import exp, log
+from glowpy_backends.cpu.halves import round_to_half
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels.rows import Row, row_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
+from glowpy_ir.types import Kind
 
 
 def softmax(op: Softmax | LogSoftmax, result: View, operand: View, epilogue: Epilogue, target: Target) -> Kernel:
@@ -21,8 +23,17 @@ def softmax(op: Softmax | LogSoftmax, result: View, operand: View, epilogue: Epi
 
 
 def _softmax(b: Builder, row: Row) -> None:
-    largest = _largest(b, row)
-    total = row.fold(_add, 0, lambda x: exp(b, b.op("fsub", x, largest)), save=True)
+    largest, kind = _largest(b, row), row.plan.operand.kind
+
+    def rounded(x: Ssa) -> Ssa:
+        return round_to_half(b, x, row.plan.operand.element) if kind in (Kind.F16, Kind.BF16) else x
+
+    total = row.fold(_add, 0, lambda x: rounded(exp(b, b.op("fsub", x, largest))), save=True)
+    if kind is Kind.F16:
+        fits = b.compare("olt", total, constant(kind.limits[1], row.type))
+        total = b.select(fits, rounded(total), total)
+    else:
+        total = rounded(total)
     factor = b.op("fdiv", constant(1, row.type), total)
     row.finish(lambda power: b.op("fmul", power, factor), saved=True)
 
