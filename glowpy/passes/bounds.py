@@ -26,9 +26,11 @@ from glowpy_ir.ops import indexing as ix
 from glowpy_ir.ops import logic, reduction
 from glowpy_ir.ops import movement as mv
 from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, Running
 from glowpy_ir.ops.linear import MatMul
-from glowpy_ir.ops.normalization import Standardize
+from glowpy_ir.ops.normalization import Lrn, Standardize
+from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -446,6 +448,14 @@ def _matmul(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(op, lhs, rhs)
 
 
+def _for_each_image(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+    """What is done to each image by itself is done to the padding of a batch, too."""
+    images, *others = inputs
+    if images.padded not in ((), (0,)) or any(other.padded for other in others):
+        raise Unsupported(f"{op.name} cannot work on images whose size has a bound")
+    return w.apply(op, *inputs)
+
+
 def _softmax(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, Softmax | LogSoftmax)
     (thing,) = inputs
@@ -530,6 +540,10 @@ RULES: Mapping[type[Op], Rule] = {
     mv.Concat: _concat,
     mv.Pad: _pad,
     MatMul: _matmul,
+    Conv: _for_each_image,
+    AveragePool: _for_each_image,
+    MaxPool: _for_each_image,
+    Lrn: _for_each_image,
     Softmax: _softmax,
     LogSoftmax: _softmax,
     reduction.Reduction: _reduce,

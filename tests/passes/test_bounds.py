@@ -25,6 +25,7 @@ from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Concat, Expand, Pad, Reshape, Slice, Transpose, full_slice
 from glowpy_ir.ops.normalization import LayerNormalization, Standardize
+from glowpy_ir.ops.pooling import MaxPool
 from glowpy_ir.ops.reduction import (
     ArgMax,
     ArgMin,
@@ -79,6 +80,12 @@ def put_at_the_end(b: Builder, n: Dim, x: Value, y: Value) -> Value:
     return b.add(ScatterND(), x, b.constant(np.array([[0, -1]])), b.constant(np.ones((1, 4), np.float32)))
 
 
+def images(b: Builder, n: Dim, x: Value, y: Value) -> Value:
+    weights = b.constant(np.ones((3, 2, 3), np.float32))
+    convolved = b.add(Conv((1,), (1,), (1,), (1,), 1), b.add(Transpose((1, 0, 2)), x), weights)
+    return b.add(MaxPool((2,), (1,), (0,), (0,), (1,)), convolved)
+
+
 BODIES: dict[str, Body] = {
     "element-wise": lambda b, n, x, y: b.add(Mul(), b.add(Exp(), x), y),
     "sum": lambda b, n, x, y: b.add(ReduceSum((1,)), moved(b, x)),
@@ -122,6 +129,7 @@ BODIES: dict[str, Body] = {
     "around": lambda b, n, x, y: b.add(ReduceSum((1,)), b.add(Pad((0, 0, 1), (0, 0, 2), 3.0), x)),
     "around the end": lambda b, n, x, y: b.add(ReduceSum((1,)), b.add(Pad((0, 2, 0), (1, 1, 0), 3.0), moved(b, x))),
     "length by length": lambda b, n, x, y: b.add(Mul(), b.add(Expand((n, 2, n, 4)), x), y),
+    "images": images,
     "numbers": lambda b, n, x, y: b.add(ReduceSum((0,)), b.add(Iota(n + 1))),
     "divided by the length": lambda b, n, x, y: b.add(Div(), x, b.add(Splat(n * 2 + 1, Kind.F32, (1,)))),
     "half the length": lambda b, n, x, y: b.add(Add(), b.add(Splat(n // 2, Kind.I64)), number(b, 1)),
