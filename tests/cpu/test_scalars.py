@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,10 +51,15 @@ def pairs(kind: Kind, count: int) -> list[Array]:
     rng = np.random.default_rng(5)
     if kind.is_integer:
         low, high = (int(limit) for limit in kind.limits)
-        more = [rng.integers(low, high, 101, kind.dtype, endpoint=True) for _ in range(count)]
+        more = [rng.integers(low, high, 101, _drawn(kind), endpoint=True).astype(kind.dtype) for _ in range(count)]
     else:
         more = [rng.normal(0, 3, 101).astype(kind.dtype) for _ in range(count)]
     return [np.concatenate(both) for both in zip(grid, more, strict=True)]
+
+
+def _drawn(kind: Kind) -> np.dtype[Any]:
+    """What NumPy draws the numbers of a kind as."""
+    return kind.dtype if kind.dtype.isbuiltin == 1 else np.dtype(np.int8)
 
 
 def cases() -> Iterator[tuple[Elementwise, tuple[Kind, ...]]]:
@@ -61,7 +67,7 @@ def cases() -> Iterator[tuple[Elementwise, tuple[Kind, ...]]]:
     for cls in SCALARS:
         for kind in REGISTERS:
             if cls is Cast:
-                yield from ((Cast(to), (kind,)) for to in REGISTERS)
+                yield from ((Cast(to), (kind,)) for to in REGISTERS if to is not Kind.F8E8M0)
                 continue
             op = cls()
             assert isinstance(op, Elementwise)
@@ -99,7 +105,8 @@ def test_means_what_numpy_means(op: Elementwise, kinds: tuple[Kind, ...], target
         np.testing.assert_allclose(got.astype(np.float64), wide.astype(np.float64), ROUNDING[result.kind], tiny)
     else:
         expected = op.evaluate(*operands)
-        readable = np.float64 if result.kind is Kind.BF16 else result.kind.dtype  # NumPy knows no NaN of bfloat16
+        own = result.kind.dtype
+        readable = np.float64 if own.isbuiltin != 1 else own  # NumPy knows no NaN of the kinds of ml_dtypes
         np.testing.assert_array_equal(got.astype(readable), expected.astype(readable))
 
 
@@ -148,8 +155,8 @@ def test_relu_keeps_nan_and_infinity() -> None:
 
 
 def test_kinds_without_native_arithmetic_are_refused() -> None:
-    body = Body((Step(Cast(Kind.F8E4M3FN), (0,)),), (Kind.F32,))
-    with pytest.raises(Unsupported, match=r"f32 to f8e4m3fn; use --backend=interpreter"):
+    body = Body((Step(Cast(Kind.STRING), (0,)),), (Kind.F32,))
+    with pytest.raises(Unsupported, match=r"f32 to string; use --backend=interpreter"):
         apply(lambda b, x: body(b, [x]), TARGETS[0], [np.ones(3, np.float32)])
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import Builder, Ssa, constant, zero
-from glowpy_backends.cpu.conversion import REGISTERS
+from glowpy_backends.cpu.conversion import REGISTERS, byte_of, low_bits
 from glowpy_backends.cpu.halves import narrow_half, widen_half
 from glowpy_backends.cpu.scalars import SCALARS
-from glowpy_backends.cpu.view import ELEMENTS
+from glowpy_backends.cpu.small_floats import narrow_small, widen_small
+from glowpy_backends.cpu.view import ELEMENTS, SMALL
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
+from glowpy_ir.ops.convert import SMALL_INTEGERS
 from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.fused import Step
 from glowpy_ir.types import Kind, TensorType
@@ -20,7 +22,7 @@ from glowpy_ir.types import Kind, TensorType
 class Body:
     """``steps`` on values of these kinds, numbered as in ``Fused``; without steps, the first value.
 
-    Values come and go as they stand in memory; between, bools are masks, and floats of 16 bits are float32.
+    Values come and go as they stand in memory; between, bools are masks, and floats of 16 bits and less are float32.
     """
 
     steps: tuple[Step, ...]
@@ -45,6 +47,15 @@ class Body:
             kinds.append(kind)
         return leave(b, kinds[-1], inside[-1])
 
+    @property
+    def widest(self) -> int:
+        """The bytes of the widest element in registers."""
+        kinds = list(self.kinds)
+        for step in self.steps:
+            arguments = tuple(kinds[arg] for arg in step.args)
+            kinds.append(step.op.kind if isinstance(step.op, Splat) else result_kind(step.op, arguments))
+        return max((REGISTERS[kind].element_bytes for kind in kinds), default=1)
+
     @staticmethod
     def supports(op: Op) -> bool:
         """Whether the operation can stand in a body."""
@@ -63,6 +74,10 @@ def enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
         return b.compare("ne", value, zero(value.type))
     if kind in (Kind.F16, Kind.BF16):
         return widen_half(b, value)
+    if kind in SMALL_INTEGERS:
+        return low_bits(b, value, kind)
+    if kind in SMALL:
+        return widen_small(b, value, kind)
     return value
 
 
@@ -73,4 +88,8 @@ def leave(b: Builder, kind: Kind, value: Ssa) -> Ssa:
         return b.cast("zext", value, memory)
     if kind in (Kind.F16, Kind.BF16):
         return narrow_half(b, value, memory.scalar)
+    if kind in SMALL_INTEGERS:
+        return byte_of(b, value, kind)
+    if kind in SMALL:
+        return narrow_small(b, value, kind)
     return value

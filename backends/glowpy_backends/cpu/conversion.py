@@ -1,21 +1,23 @@
 """Vectors of one element kind from another, as the operator Cast has it.
 
-In registers, bools are masks, and 16-bit floats are f32.
+In registers, bools are masks, floats of 16 bits and less are f32, and integers of less than a byte are i8.
 """
 
 from __future__ import annotations
 
-from glowpy_backends.cpu.arithmetic import absolute, bits, same
+from glowpy_backends.cpu.arithmetic import absolute, bits, clamp, same
 from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Builder, Ssa, Type, zero
 from glowpy_backends.cpu.halves import round_to_half
+from glowpy_backends.cpu.small_floats import round_to_small
 from glowpy_ir.errors import Unsupported
+from glowpy_ir.ops.convert import SMALL_FLOATS, SMALL_INTEGERS
 from glowpy_ir.types import Kind
 
 REGISTERS: dict[Kind, Type] = {
     Kind.BOOL: I1,
     Kind.F64: F64,
-    **dict.fromkeys((Kind.F32, Kind.F16, Kind.BF16), F32),
-    **dict.fromkeys((Kind.I8, Kind.U8), I8),
+    **dict.fromkeys((Kind.F32, Kind.F16, Kind.BF16, *SMALL_FLOATS, Kind.F8E8M0), F32),
+    **dict.fromkeys((Kind.I8, Kind.U8, *SMALL_INTEGERS), I8),
     **dict.fromkeys((Kind.I16, Kind.U16), I16),
     **dict.fromkeys((Kind.I32, Kind.U32), I32),
     **dict.fromkeys((Kind.I64, Kind.U64), I64),
@@ -23,10 +25,11 @@ REGISTERS: dict[Kind, Type] = {
 """The type of an element in a register, for all kinds that vectors are computed with."""
 
 
-def convert(b: Builder, x: Ssa, source: Kind, to: Kind) -> Ssa:
+def convert(b: Builder, x: Ssa, source: Kind, to: Kind, saturate: bool = True) -> Ssa:
     """The elements of ``x``, which are of kind ``source``, as elements of kind ``to``; Unsupported for other kinds.
 
     Floats become integers by rounding toward zero; out of range, they become the nearest number in it; NaN, zero.
+    What is too large for a small float becomes its largest number if it is to ``saturate``.
     """
     for kind in (source, to):
         if kind not in REGISTERS:
@@ -41,6 +44,11 @@ def convert(b: Builder, x: Ssa, source: Kind, to: Kind) -> Ssa:
     if to in _HALVES:
         single = _odd_f32(b, x) if source is Kind.F64 else convert(b, x, source, Kind.F32)
         return round_to_half(b, single, _HALVES[to])
+    if to in SMALL_FLOATS:
+        single = convert(b, x, source, Kind.F32)
+        return round_to_small(b, clamp(b, single, *to.limits) if saturate else single, to)
+    if to in SMALL_INTEGERS:
+        return low_bits(b, convert(b, x, source, Kind.I8), to)
     if source is Kind.BOOL:
         return b.cast("uitofp" if type.is_float else "zext", x, type)
     if x.type.is_float and type.is_float:
@@ -52,6 +60,22 @@ def convert(b: Builder, x: Ssa, source: Kind, to: Kind) -> Ssa:
     if x.type.element_bytes > type.element_bytes:
         return b.cast("trunc", x, type)
     return b.cast("sext" if source.is_signed else "zext", x, type)
+
+
+_WIDTHS = {Kind.I4: 4, Kind.U4: 4, Kind.I2: 2, Kind.U2: 2}
+
+
+def low_bits(b: Builder, x: Ssa, kind: Kind) -> Ssa:
+    """The number of a kind of less than eight bits that the low bits of a byte are."""
+    if not kind.is_signed:
+        return b.op("and", x, same((1 << _WIDTHS[kind]) - 1, x))
+    above = same(8 - _WIDTHS[kind], x)
+    return b.op("ashr", b.op("shl", x, above), above)
+
+
+def byte_of(b: Builder, x: Ssa, kind: Kind) -> Ssa:
+    """A number of a kind of less than eight bits as it stands in memory: the bits above are zero."""
+    return b.op("and", x, same((1 << _WIDTHS[kind]) - 1, x))
 
 
 _HALVES = {Kind.F16: F16, Kind.BF16: BF16}

@@ -43,7 +43,7 @@ def power(b: Builder, op: Op, kinds: Sequence[Kind], values: Sequence[Ssa]) -> S
 
 def cast(b: Builder, op: Cast, kinds: Sequence[Kind], values: Sequence[Ssa]) -> Ssa:
     """The same number as another kind."""
-    return convert(b, values[0], kinds[0], op.to)
+    return convert(b, values[0], kinds[0], op.to, op.saturate)
 
 
 SCALARS: Mapping[type[Op], Scalar] = {

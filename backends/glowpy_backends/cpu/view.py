@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I8, I16, I32, I64, Type
 from glowpy_ir.strided import Strided
+from glowpy_ir.ops.convert import SMALL_FLOATS, SMALL_INTEGERS
 from glowpy_ir.types import Kind
+
+SMALL = SMALL_FLOATS | SMALL_INTEGERS | {Kind.F8E8M0}
 
 ELEMENTS: Mapping[Kind, Type] = {
     Kind.F64: F64,
@@ -23,8 +26,9 @@ ELEMENTS: Mapping[Kind, Type] = {
     Kind.U16: I16,
     Kind.U8: I8,
     Kind.BOOL: I8,
+    **dict.fromkeys(SMALL, I8),
 }
-"""The LLVM type of one element in memory."""
+"""The LLVM type of one element in memory; small kinds take a byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def stack(result: View, operands: Sequence[View], body: Body, target: Target) ->
 
     An operand may be the very memory of the result, at equal strides.
     """
-    lanes = target.lanes(max(view.element.element_bytes for view in (result, *operands)))
+    lanes = target.lanes(max(body.widest, *(view.element.element_bytes for view in (result, *operands))))
     views = _cut(_collapse(_inner_last([result, *operands])), lanes)
     *outer, height, width = views[0].shape
     planes = math.prod(outer)
