@@ -19,6 +19,8 @@ from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
 from glowpy_ir.op import Movement
 from glowpy_ir.ops.control import If, Loop
 from glowpy_ir.ops.elementwise import Splat
+from glowpy_ir.ops.movement import Reshape
+from glowpy_ir.types import Kind
 
 
 def simplify_regions(graph: Graph) -> bool:
@@ -32,7 +34,7 @@ def _simplify(graph: Graph, node: Node) -> bool:
             if _choose(graph, node):
                 return True
         case Loop() as loop:
-            if _never_begin(graph, node, loop):
+            if _never_begin(graph, node, loop) or _run_once(graph, node, loop):
                 return True
     changed = _drop_results(node, graph.outputs)
     changed |= _take_in_known(graph, node)
@@ -65,12 +67,25 @@ def _choose(graph: Graph, node: Node) -> bool:
 def _never_begin(graph: Graph, node: Node, loop: Loop) -> bool:
     """The results of a loop without an iteration are what it begins with, and zeros"""
     trips, condition = map(number_in, node.inputs[:2])
-    if not (trips is not None and trips <= 0) and condition != 0:
+    if not (trips is not None and trips <= 0) and condition != 0 and loop.bound != 0:
         return False
     b = Builder(graph, before=node)
     carried = node.inputs[2 : 2 + loop.carried]
     rest = (b.add(Splat(0, value.type.kind, value.type.shape)) for value in node.outputs[loop.carried :])
     _replace(graph, node, (*carried, *rest))
+    return True
+
+
+def _run_once(graph: Graph, node: Node, loop: Loop) -> bool:
+    """A loop of one iteration is its body"""
+    trips, condition = map(number_in, node.inputs[:2])
+    if trips != 1 or not condition or loop.bound not in (None, 1):
+        return False
+    b = Builder(graph, before=node)
+    zero, one = (b.add(Splat(number, Kind.I64, ())) for number in (0, 1))
+    carried, elements = loop.parts(_copy_nodes(node.regions[0], (zero, *node.inputs[2:]), b))
+    stacks = (b.add(Reshape((1, *element.type.shape)), element) for element in elements)
+    _replace(graph, node, (*carried, *stacks, one))
     return True
 
 
