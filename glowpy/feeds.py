@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -131,6 +131,36 @@ def check_feeds(inputs: Sequence[Spec], feeds: Mapping[str, object]) -> list[Fee
     if problems:
         raise UsageError("; ".join(problems))
     return list(arrays.values())
+
+
+class Gate:
+    """Checks what a model is called with; what looks like something that passed before, passes at once."""
+
+    MOST_LOOKS = 64
+
+    def __init__(self, inputs: Sequence[Spec]) -> None:
+        self._inputs = inputs
+        self._names = [spec.name for spec in inputs]
+        self._passed: dict[Hashable, Shapes] = {}
+
+    def admit(self, feeds: Mapping[str, object]) -> tuple[list[Feed], Shapes]:
+        """The result of ``check_feeds``, and what decides which program computes it."""
+        given = [feeds.get(name) for name in self._names] if len(feeds) == len(self._names) else []
+        look = tuple([(feed.shape, feed.dtype) if type(feed) is np.ndarray else None for feed in given])
+        if (known := self._passed.get(look)) is not None:
+            return given, known  # type: ignore[return-value]  # only arrays are noted
+        checked = check_feeds(self._inputs, feeds)
+        shapes = shapes_of(self._inputs, checked)
+        if None not in look and all(map(_is_same_number, given, checked)):
+            if len(self._passed) == self.MOST_LOOKS:
+                self._passed.clear()
+            self._passed[look] = shapes
+        return checked, shapes
+
+
+def _is_same_number(given: object, checked: Feed) -> bool:
+    """Whether an array of numbers passed as it is: its elements do not matter, as they do where they could be texts."""
+    return given is checked and isinstance(checked, np.ndarray) and checked.dtype != object
 
 
 def _as_feed(spec: LooseSpec, given: object) -> Feed:

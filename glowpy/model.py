@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glowpy.artifact import Artifact, fill_artifact, write_artifact
-from glowpy.feeds import Spec, check_feeds, name_feeds, shapes_of
+from glowpy.feeds import Gate, Spec, name_feeds
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import Output, Specialisation, Specialisations
 from glowpy_ir.errors import UsageError
@@ -35,6 +35,7 @@ class Model:
         self.outputs = tuple(outputs)
         """What the model gives, in its own order."""
         self._programs = programs
+        self._gate = Gate(self.inputs)
 
     def __call__(self, /, *arrays: object, **named: object) -> Output | tuple[Output, ...]:
         """Run the model: ``m(x)``, ``m(x, y)``, ``m({"x": x})`` or ``m(x=x)``.
@@ -50,9 +51,8 @@ class Model:
         unknown = [name for name in names or () if name not in {spec.name for spec in self.outputs}]
         if unknown:
             raise UsageError(f"no output {unknown[0]!r}; there are: {', '.join(map(str, self.outputs))}")
-        given = check_feeds(self.inputs, feeds)
-        program = self._programs.get(shapes_of(self.inputs, given))
-        results = program.run(given)
+        given, shapes = self._gate.admit(feeds)
+        results = self._programs.get(shapes).run(given)
         if names is None:
             return results
         by_name = {spec.name: array for spec, array in zip(self.outputs, results, strict=True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glowpy.feeds import TensorSpec, bind_open, check_feeds, name_feeds, random_feeds
+from glowpy.feeds import Gate, TensorSpec, bind_open, check_feeds, name_feeds, random_feeds
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import TensorType
 
@@ -114,3 +114,30 @@ def test_random_arrays_fit_and_repeat(kind: str) -> None:
     check_feeds(inputs, first)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_what_passed_once_passes_again_and_nothing_else_does() -> None:
+    gate = Gate([TOKENS, MASK])
+    for batch in (2, 3, 2, 3):
+        feeds = {"mask": np.ones((batch, 4), np.bool_), "tokens": np.zeros((batch, 4), np.int64)}
+        arrays, shapes = gate.admit(feeds)
+        assert arrays[0] is feeds["tokens"]
+        assert arrays[1] is feeds["mask"]
+        assert shapes == ((batch, 4), (batch, 4))
+    tokens, mask = np.zeros((2, 4), np.int64), np.ones((2, 4), np.bool_)
+    for wrong in (
+        {"tokens": tokens},
+        {"tokens": tokens, "mask": mask, "more": mask},
+        {"tokens": tokens.astype(np.int32), "mask": mask},
+        {"tokens": tokens, "mask": mask[:, :3]},
+        {"tokens": tokens, "masks": mask},
+    ):
+        with pytest.raises(UsageError):
+            gate.admit(wrong)
+
+
+def test_texts_are_looked_at_each_time() -> None:
+    gate = Gate([spec("s", "string[1]")])
+    gate.admit({"s": np.array(["a"], object)})
+    with pytest.raises(UsageError, match="Python objects"):
+        gate.admit({"s": np.array([3], object)})
