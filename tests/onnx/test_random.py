@@ -75,6 +75,7 @@ FAULTS = [
     ("RandomNormal", {}, {"shape": [3], "dtype": TensorProto.INT32}, "takes elements"),
     ("RandomUniform", {}, {"shape": [-3]}, "cannot have the shape"),
     ("Multinomial", {"x": X}, {"sample_size": 0}, "samples"),
+    ("Multinomial", {"x": X}, {"sample_size": 1 << 50}, "too many"),
     ("Multinomial", {"x": X[0]}, {}, "rows of classes"),
     ("Dropout", {"x": X, "_r": np.array(1, np.float32), "_t": np.array(True)}, {}, r"\[0, 1\)"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -11,14 +12,15 @@ from glowpy.onnx.context import NodeContext, Table
 from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.convert import Cast
-from glowpy_ir.ops.elementwise import Add, Mul, Splat
-from glowpy_ir.ops.indexing import ScatterND, Update
-from glowpy_ir.ops.logic import Less
-from glowpy_ir.ops.movement import Concat, Reshape, Transpose
-from glowpy_ir.ops.ngrams import CountNgrams
+from glowpy_ir.ops.counting import Iota
+from glowpy_ir.ops.elementwise import Add, Min, Mul, Splat
+from glowpy_ir.ops.indexing import Gather, ScatterND, Update
+from glowpy_ir.ops.logic import Less, Select
+from glowpy_ir.ops.lookup import FindKey
+from glowpy_ir.ops.movement import Reshape, full_slice
 from glowpy_ir.types import Array, Kind
 
-MOST_COUNTS = 1 << 10
+MOST_WALKS = 1 << 9
 """The most ways to step through words, for all lengths of n-grams together."""
 
 
@@ -33,32 +35,76 @@ class Weighting(Enum):
     """The number times the n-gram's weight."""
 
 
+@dataclass(frozen=True)
+class Level:
+    """The beginnings of a certain length that n-grams have, by number; behind all numbers stands what is no beginning.
+
+    A number counts the pairs of a beginning that is one word shorter, and a word, in their order.
+    """
+
+    pairs: Array
+    """``beginning * words + word``, in order."""
+    columns: Array
+    """Where an n-gram that ends here is counted; the column behind the last one if none does."""
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All n-grams that are looked for, as a tree of words."""
+
+    words: Array
+    """In order."""
+    levels: tuple[Level, ...]
+
+    @classmethod
+    def of(cls, grams: Sequence[Array], columns: Sequence[Array], weights: Sequence[Array], size: int) -> Pool:
+        """The tree of ``grams [count, n]`` for n = 1, 2, … (at least one of them), counted in ``columns``,
+
+        of which there are ``size``.
+        """
+        grams = grams[: max(n for n, part in enumerate(grams, 1) if len(part))]
+        words = np.unique(np.concatenate([part.reshape(-1) for part in grams]))
+        numbers = [np.searchsorted(words, part) for part in grams]
+        begun = [np.zeros(len(part), np.int64) for part in grams]
+        levels = []
+        for n in range(1, len(grams) + 1):
+            longer = range(n - 1, len(grams))
+            pairs = [begun[m] * len(words) + numbers[m][:, n - 1] for m in longer]
+            known = np.unique(np.concatenate(pairs))
+            for m, own in zip(longer, pairs, strict=True):
+                begun[m] = np.searchsorted(known, own)
+            level = Level(known, np.full(len(known) + 1, size, np.int64), np.zeros(len(known) + 1, np.float32))
+            level.columns[begun[n - 1]], level.weights[begun[n - 1]] = columns[n - 1], weights[n - 1]
+            levels.append(level)
+        return cls(words, tuple(levels))
+
+
 def load_tf_idf_vectorizer(c: NodeContext) -> Value:
     """How often n-grams of a pool stand in rows of words, which may lie apart."""
     a, input = c.attributes, c.input(0)
     weighting, weights = a.choice("mode", Weighting), np.array(a.floats("weights", ()), np.float32)
     shortest, longest = a.int("min_gram_length"), a.int("max_gram_length")
     skips, columns = a.int("max_skip_count"), np.array(a.ints("ngram_indexes"), np.int64)
-    pools = _pools(c, len(columns))
+    grams = _pools(c, len(columns))
     if input.type.rank not in (1, 2):
         raise TypeMismatch(f"rows of words are needed, not {input.type}")
     if not 1 <= shortest <= longest or skips < 0 or columns.min(initial=0) < 0:
         raise BadModel(f"n-grams of {shortest} to {longest} words with {skips} skips have no meaning")
-    words = input if input.type.rank == 2 else c.b.add(Reshape((1, *input.type.shape)), input)
-    if words.type.kind is Kind.I32:
-        words = c.b.add(Cast(Kind.I64), words)
-    wanted = [pool if shortest <= pool.shape[1] <= longest else pool[:0] for pool in pools]
-    kept = [np.full(len(pool), len(some) > 0) for pool, some in zip(pools, wanted, strict=True)]
     if weights.size not in (0, len(columns)):
         raise BadModel(f"there are {weights.size} weights for {len(columns)} n-grams")
-    chosen = np.concatenate(kept)
-    counts = _counted(c, words, wanted, skips)
-    if weighting is Weighting.IDF:
-        counts = c.b.add(Cast(Kind.F32), c.b.add(Less(), c.b.add(Splat(0.0)), counts))
-    if weighting is not Weighting.TF and weights.size:
-        counts = c.b.add(Mul(), counts, c.constant(weights[chosen]))
+    if weighting is Weighting.TF or not weights.size:
+        weights = np.ones(len(columns), np.float32)
     size = int(columns.max(initial=-1)) + 1
-    counts = _scattered(c, counts, columns[chosen], size)
+    counts = c.b.add(Splat(0, Kind.F32, (*input.type.shape[:-1], size)))  # whether it is too large is seen here
+    ends = np.cumsum([len(part) for part in grams])[:-1]
+    split = (grams, np.split(columns, ends), np.split(weights, ends))
+    chosen = [[part if shortest <= n <= longest else part[:0] for n, part in enumerate(all, 1)] for all in split]
+    if not any(map(len, chosen[0])):
+        return counts
+    words = input if input.type.rank == 2 else c.b.add(Reshape((1, *input.type.shape)), input)
+    words = c.b.add(Cast(Kind.I64), words) if words.type.kind is Kind.I32 else words
+    counts = _counted(c, Pool.of(chosen[0], chosen[1], chosen[2], size), words, skips, weighting, size)
     return counts if input.type.rank == 2 else c.b.add(Reshape((size,)), counts)
 
 
@@ -81,34 +127,47 @@ def _pools(c: NodeContext, count: int) -> list[Array]:
     return grams
 
 
-def _counted(c: NodeContext, words: Value, pools: Sequence[Array], skips: int) -> Value:
-    """How often the n-grams are found, those of all pools side by side."""
-    length, ways = words.type.extents[1], 0
-    parts = []
-    for pool in filter(len, pools):
-        n = pool.shape[1]
-        steps = range(1, min(skips + 1, (length - 1) // (n - 1)) + 1) if n > 1 else range(1, 2)
-        ways += len(steps)
-        if ways > MOST_COUNTS:
-            raise Unsupported(f"more than {MOST_COUNTS} ways to skip words are not supported")
-        grams = c.constant(pool)
-        total = c.b.add(Splat(0, Kind.F32, (words.type.shape[0], len(pool))))
-        for step in steps:
-            total = c.b.add(Add(), total, c.b.add(CountNgrams(step), words, grams))
-        parts.append(total)
-    if not parts:
-        return c.b.add(Splat(0, Kind.F32, (words.type.shape[0], 0)))
-    return c.b.add(Concat(1), *parts)
+def _counted(c: NodeContext, pool: Pool, words: Value, skips: int, weighting: Weighting, size: int) -> Value:
+    """What was found in ``words [rows, length]``, as ``[rows, size]``."""
+    rows, length = words.type.extents
+    room = size + 1  # behind the last column is counted what was not found
+    counts = c.b.add(Splat(0, Kind.F32, (rows * room,)))
+    first = c.b.add(FindKey(), words, c.constant(pool.words))
+    starts = c.b.add(Reshape((rows, 1)), c.b.add(Mul(), c.b.add(Iota(rows)), _number(c, room)))
+    steps = range(1, min(skips + 1, max(1, length)) + 1)
+    if len(steps) * len(pool.levels) > MOST_WALKS:
+        raise Unsupported(f"more than {MOST_WALKS} ways to skip words are not supported")
+    update = Update.REPLACE if weighting is Weighting.IDF else Update.ADD
+    for step in steps:
+        begun = c.b.add(Splat(0, Kind.I64, (rows, length)))
+        for n, level in enumerate(pool.levels, 1):
+            places = length - (n - 1) * step
+            if places <= 0:
+                break
+            word = _part(c, first, (n - 1) * step, places)
+            begun = _longer(c, pool, level, _part(c, begun, 0, places), word)
+            if (n == 1 and step > 1) or (level.columns == size).all():
+                continue
+            columns, gains = (c.b.add(Gather(), c.constant(table), begun) for table in (level.columns, level.weights))
+            where = c.b.add(Reshape((rows * places, 1)), c.b.add(Add(), columns, starts))
+            counts = c.b.add(ScatterND(update), counts, where, c.b.add(Reshape((rows * places,)), gains))
+    return c.b.add(full_slice((rows, room), 1, 0, size), c.b.add(Reshape((rows, room)), counts))
 
 
-def _scattered(c: NodeContext, counts: Value, columns: Array, size: int) -> Value:
-    """The counts ``[rows, n-grams]`` at their columns ``[rows, size]``."""
-    blank = c.b.add(Splat(0, Kind.F32, (size, counts.type.shape[0])))
-    if not columns.size:
-        return c.b.add(Transpose((1, 0)), blank)
-    places = c.constant(columns.reshape(-1, 1))
-    put = c.b.add(ScatterND(Update.ADD), blank, places, c.b.add(Transpose((1, 0)), counts))
-    return c.b.add(Transpose((1, 0)), put)
+def _longer(c: NodeContext, pool: Pool, level: Level, begun: Value, word: Value) -> Value:
+    """The numbers of beginnings that are one word longer; -1, the last of each table, for what is none."""
+    pair = c.b.add(Add(), c.b.add(Mul(), begun, _number(c, len(pool.words))), word)
+    is_none = c.b.add(Less(), c.b.add(Min(), begun, word), _number(c, 0))
+    pair = c.b.add(Select(), is_none, _number(c, -1), pair)
+    return c.b.add(FindKey(), pair, c.constant(level.pairs))
+
+
+def _part(c: NodeContext, value: Value, start: int, extent: int) -> Value:
+    return c.b.add(full_slice(value.type.shape, 1, start, extent), value)
+
+
+def _number(c: NodeContext, value: int) -> Value:
+    return c.b.add(Splat(value, Kind.I64))
 
 
 LOADERS: Table = {("TfIdfVectorizer", 9): load_tf_idf_vectorizer}

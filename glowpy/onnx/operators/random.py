@@ -1,7 +1,7 @@
 """Operators that make random numbers.
 
-The same seed gives the same numbers. A node without one gets its own, by its name: so the random numbers of a model
-are the same each time it is run, wherever that is.
+The same seed gives the same numbers. A node without one gets a seed of its own, which is made of its name: so a model
+draws the same numbers each time it is run, wherever that is, and what was compiled once can be used again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.operators.constant import checked_shape
 from glowpy.onnx.operators.movement import without_dropping
 from glowpy_ir.dims import Dim
-from glowpy_ir.errors import BadModel, TypeMismatch
+from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.elementwise import Mul, Splat
 from glowpy_ir.ops.logic import Select
 from glowpy_ir.ops.random import Bernoulli, Multinomial, RandomNormal, RandomUniform
 from glowpy_ir.types import Kind
 
-MOST_SAMPLES = 1 << 31
+MOST_COMPARED = 1 << 31
+"""A multinomial draw compares each sample with each class; more than so many are refused."""
 
 
 def _seed(c: NodeContext) -> int:
@@ -76,8 +77,10 @@ def load_bernoulli(c: NodeContext) -> Value:
 
 def load_multinomial(c: NodeContext) -> Value:
     count = c.attributes.int("sample_size", 1)
-    if not 0 < count <= MOST_SAMPLES:
+    if count < 1:
         raise BadModel(f"{count} samples cannot be drawn")
+    if c.type(0).is_static and c.type(0).count * count > MOST_COMPARED:
+        raise Unsupported(f"{count} samples of {c.type(0)} are too many to be drawn at once")
     return c.b.add(Multinomial(count, _seed(c), c.attributes.kind("dtype", Kind.I32)), c.input(0))
 
 
