@@ -7,8 +7,11 @@ import numpy as np
 from glowpy.onnx.context import NodeContext, Table, positive_axis
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Value
-from glowpy_ir.ops.spectral import MOST, Dft, ShortTimeDft
+from glowpy_ir.ops.spectral import Dft, ShortTimeDft
 from glowpy_ir.types import Kind
+
+MOST_WEIGHTS = 1 << 24
+"""A larger matrix of mel weights is refused."""
 
 
 def load_dft_17(c: NodeContext) -> Value:
@@ -51,7 +54,8 @@ def load_mel_weight_matrix(c: NodeContext) -> Value:
     """Triangles over the bins of a spectrum ``[dft_length // 2 + 1, bands]``, evenly spaced on the mel scale."""
     bands, length, rate = (_scalar(c, index) for index in range(3))
     low, high = (float(c.known(index).item()) for index in (3, 4))
-    if not (0 <= bands <= MOST and 0 < length <= MOST and bands * length <= MOST and rate > 0 and 0 <= low <= high):
+    fits = 0 <= bands <= MOST_WEIGHTS and 0 < length <= MOST_WEIGHTS and bands * length <= MOST_WEIGHTS
+    if not (fits and rate > 0 and 0 <= low <= high):
         raise BadModel(f"no {bands} bands of {length} samples at {rate} per second from {low} to {high} Hz")
     start, end = (2595 * np.log10(1 + edge / 700) for edge in (low, high))
     mels = start + np.arange(bands + 2) * (end - start) / (bands + 2)

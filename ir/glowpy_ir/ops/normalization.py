@@ -62,7 +62,7 @@ class BatchTraining(Composite):
         operands = [_per_channel(e, cast(e, part, e.type_of(elements).kind), input) for part in (scale, bias)]
         unit = e.add(Div(), distance, _deviation(e, spread, self.epsilon))
         result = e.add(Add(), e.add(Mul(), unit, operands[0]), operands[1])
-        moved = (self._moved(e, *pair) for pair in ((mean, current), (variance, spread)))
+        moved = self._moved(e, mean, current), self._moved(e, variance, spread)
         return cast(e, result, e.type_of(input).kind), *moved
 
     def _moved(self, e: Emitter[T], running: T, current: T) -> T:

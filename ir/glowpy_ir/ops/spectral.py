@@ -15,7 +15,7 @@ import numpy as np
 
 from glowpy_ir.errors import TypeMismatch, Unsupported
 from glowpy_ir.op import Composite, Emitter, Movement, T
-from glowpy_ir.ops.elementwise import FLOATS, Add, Mul, Sub, require_kind
+from glowpy_ir.ops.elementwise import FLOATS, Add, Mul, Sub, require_kind, scalar
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.movement import Concat, Pad, Reshape, Slice, Transpose, full_slice
 from glowpy_ir.ops.reduction import cast
@@ -25,8 +25,8 @@ from glowpy_ir.types import Array, Kind, TensorType
 DIRECT = 512
 """The longest transform that is one product with a matrix."""
 
-MOST = 1 << 24
-"""The longest transform."""
+MOST = 1 << 20
+"""The longest transform: its factors are kept as a table."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Dft(Composite):
             result = _real_inverse(e, numbers, self.length)
         else:
             whole = _transform(e, numbers, self.length, 1)
-            result = e.add(Mul(), whole, e.constant(np.float64(1 / self.length).reshape(())))
+            result = e.add(Mul(), whole, scalar(e, 1 / self.length, whole))
         back = Transpose(tuple(order.index(d) for d in range(type.rank)))
         return cast(e, e.add(back, result), type.kind)
 
@@ -193,7 +193,7 @@ def _real_inverse(e: Emitter[T], numbers: T, length: int) -> T:
     conjugate = e.add(Mul(), e.add(mirrored, numbers), e.constant(np.array([1.0, -1.0][:parts])))
     whole = _transform(e, e.add(Concat(len(lead)), numbers, conjugate), length, 1)
     real = e.add(full_slice(e.type_of(whole).shape, len(lead) + 1, 0, 1), whole)
-    return e.add(Mul(), real, e.constant(np.float64(1 / length).reshape(())))
+    return e.add(Mul(), real, scalar(e, 1 / length, real))
 
 
 def _product(e: Emitter[T], numbers: T, matrix: Array, factors: T | None = None) -> T:
@@ -235,7 +235,7 @@ def _roots(length: int, sign: int, powers: Array) -> Array:
     return np.asarray(table[powers % length])
 
 
-@lru_cache(16)
+@lru_cache(8)
 def _matrix(length: int, kept: int, sign: int) -> Array:
     """What each number adds to each of the first results, by parts: f64 ``[length, 2, kept, 2]``."""
     roots = _roots(length, sign, np.outer(np.arange(length), np.arange(kept)))
@@ -243,7 +243,7 @@ def _matrix(length: int, kept: int, sign: int) -> Array:
     return np.stack([roots, times_i], 1)
 
 
-@lru_cache(16)
+@lru_cache(8)
 def _real_matrix(length: int) -> Array:
     """What each number of the half spectrum adds to each real result: f64 ``[length // 2 + 1, 2, length, 1]``."""
     count = length // 2 + 1
