@@ -25,7 +25,7 @@ from glowpy_ir.types import Array, Kind, TensorType
 DIRECT = 512
 """The longest transform that is one product with a matrix."""
 
-MOST = 1 << 20
+MOST = 1 << 18
 """The longest transform: its factors are kept as a table."""
 
 
