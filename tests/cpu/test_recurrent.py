@@ -15,6 +15,7 @@ from glowpy.compiler import compile_graph
 from glowpy.options import Options
 from glowpy_backends.cpu.kernels.recurrent import recurrence
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
+from glowpy_backends.cpu.quads import fits_quads, has_quads
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.evaluate import OnArrays, apply
@@ -54,6 +55,8 @@ def operands(op: Recurrence, steps: int, batch: int, hidden: int, kind: Kind = K
 def check(op: Recurrence, arrays: list[Array], target: Target, calls: int = 2) -> None:
     expected = apply(op, *arrays)
     input, weights, *rest = arrays
+    if weights.dtype == np.int16 and has_quads(target):
+        weights = weights.astype(np.int8)
     packed = pack_weights(OnArrays(), op, weights, target.lanes(input.dtype.itemsize))
     for again, wanted in zip(apply(PackedRecurrence(op), input, *packed, *rest), expected, strict=True):
         np.testing.assert_array_equal(again, wanted)
@@ -91,15 +94,20 @@ def test_doubles(cell: Cell, target: Target) -> None:
     check(op, operands(op, 3, 5, 19, Kind.F64), target)
 
 
-def quantized(arrays: list[Array]) -> list[Array]:
-    """The same operands with weights of 16 bits and their scales."""
+INTEGER_TARGETS = [target for target in (*TARGETS, Target.named("avx512vnni")) if target.runs_here]
+"""There are instructions for products of pairs everywhere, for those of quads in the last."""
+
+
+def quantized(arrays: list[Array], most: int = 127) -> list[Array]:
+    """The same operands with weights of 16 bits, none larger than ``most``, and their scales."""
     input, weights, *rest = arrays
-    steps = np.round(weights * 255 / max(1e-3, np.abs(weights).max())).astype(np.int16)
+    largest = np.abs(weights).max(initial=1e-3)
+    steps = np.asarray(np.round(weights * (most / largest)), np.int16)
     scales = np.random.default_rng(0).uniform(0.001, 0.002, weights.shape[1]).astype(np.float32)
     return [input, steps, scales, *rest]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("target", INTEGER_TARGETS, ids=str)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_quantized_weights(size: tuple[int, int, int], target: Target) -> None:
     op = Recurrence(LstmCell(), ragged=size[1] > 1)
@@ -109,7 +117,17 @@ def test_quantized_weights(size: tuple[int, int, int], target: Target) -> None:
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_cells_with_quantized_weights(cell: Cell) -> None:
     op = Recurrence(cell, reverse=True)
-    check(op, quantized(operands(op, 2, 7, 35)), TARGETS[0])
+    check(op, quantized(operands(op, 2, 7, 35)), INTEGER_TARGETS[-1])
+
+
+@pytest.mark.parametrize("most", [127, 255])
+def test_compiled_with_quantized_weights(most: int, tmp_path: Path) -> None:
+    """Weights of more than eight bits stay in pairs."""
+    op = Recurrence(LstmCell())
+    arrays = quantized(operands(op, 3, 5, 21), most)
+    assert fits_quads(arrays[1]) == (most == 127)
+    for found, wanted in zip(compiled(op, arrays, 1, tmp_path, constant=True), apply(op, *arrays), strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-4, 1e-5)
 
 
 @settings(max_examples=12, deadline=None)
@@ -128,6 +146,19 @@ def test_anything(
     check(op, operands(op, *size), target, calls)
 
 
+def compiled(op: Recurrence, arrays: list[Array], threads: int, cache: Path, constant: bool) -> list[Array]:
+    """What the whole compiler makes of a graph of one recurrence, with constant weights or not."""
+    graph = Graph("g")
+    b = Builder(graph)
+    given = [b.placeholder(f"x{i}", TensorType.of(array)) for i, array in enumerate(arrays)]
+    values = [given[0], b.constant(arrays[1]) if constant else given[1], *given[2:]]
+    for number, value in enumerate(b.add_all(op, *values)):
+        graph.set_output(f"y{number}", value)
+    made = compile_graph(graph, Options(threads=threads, cache=cache))
+    feeds = {buffer.name: arrays[int(buffer.name[1:])] for buffer in made.program.inputs}
+    return list(made.executable.run(feeds).values())
+
+
 @pytest.mark.parametrize("cell", [GruCell(), GruCell(reset_after=True), LstmCell(has_peepholes=True)], ids=str)
 @pytest.mark.parametrize("constant", [False, True], ids=["computed", "constant"])
 def test_compiled(cell: Cell, constant: bool, tmp_path: Path) -> None:
@@ -135,17 +166,7 @@ def test_compiled(cell: Cell, constant: bool, tmp_path: Path) -> None:
     op = Recurrence(cell, ragged=True)
     arrays = operands(op, 3, 26, 21)
     expected = apply(op, *arrays)
-    found = []
-    for threads in (1, 2):
-        graph = Graph("g")
-        b = Builder(graph)
-        given = [b.placeholder(f"x{i}", TensorType.of(array)) for i, array in enumerate(arrays)]
-        values = [given[0], b.constant(arrays[1]) if constant else given[1], *given[2:]]
-        for number, value in enumerate(b.add_all(op, *values)):
-            graph.set_output(f"y{number}", value)
-        compiled = compile_graph(graph, Options(threads=threads, cache=tmp_path))
-        feeds = {buffer.name: arrays[int(buffer.name[1:])] for buffer in compiled.program.inputs}
-        found.append(list(compiled.executable.run(feeds).values()))
+    found = [compiled(op, arrays, threads, tmp_path, constant) for threads in (1, 2)]
     for one, two, wanted in zip(*found, expected, strict=True):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_allclose(one, wanted, 1e-4, 1e-5)

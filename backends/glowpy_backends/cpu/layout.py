@@ -31,6 +31,8 @@ from glowpy_backends.cpu.narrow import product_of_f32, product_of_i16, product_o
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
+from glowpy_backends.cpu.quads import fits_quads, has_quads
+from glowpy_backends.cpu.signals import elementwise_of_signal, image_of_signal
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.evaluate import OnArrays, apply
@@ -60,6 +62,8 @@ class ChooseLayout:
         pack_conv = self._pack_conv
         rules: tuple[Rule, ...] = (
             conv_of_row,
+            image_of_signal,
+            elementwise_of_signal,
             product_of_f32,
             product_of_i16,
             pack_conv,
@@ -144,6 +148,8 @@ class ChooseLayout:
                 if matrix is None:
                     packed = pack_weights(b, op, weights, lanes)
                 else:
+                    if matrix.dtype == np.int16 and has_quads(self.target) and fits_quads(matrix):
+                        matrix = matrix.astype(np.int8)
                     arrays = map(np.ascontiguousarray, pack_weights(OnArrays(), op, matrix, lanes))
                     packed = tuple(b.constant(array, f"{weights.name}.packed") for array in arrays)
                 return b.add_all(PackedRecurrence(op), input, *packed, *rest)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type
 from glowpy_backends.cpu.pairs import add_products
+from glowpy_backends.cpu.quads import add_products_of_quads
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class RegisterTile:
     vectors: int
     tail: int
     pairs: bool = False
+    quads: bool = False
+    """Whether an element is four integers of 8 bits; see ``add_products_of_quads``."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _steps(
 ) -> list[Ssa]:
     """``count`` steps of the innermost reduction in straight-line code."""
     element, lanes = tile.type.scalar, tile.type.lanes
-    multiply_add = add_products if tile.pairs else Builder.fma
+    multiply_add = add_products if tile.pairs else add_products_of_quads if tile.quads else Builder.fma
     for u in range(count):
         places = [b.gep(right, u * reduction.right + j * lanes, element) for j in range(tile.vectors)]
         vectors = [b.load(place, tile.type) for place in places[:-1]]

@@ -9,8 +9,10 @@ from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import OnArrays
 from glowpy_ir.infer import OnTypes
 from glowpy_ir.op import Emitter, Primitive, T
+from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.movement import Concat, Pad, Reshape, Slice, Transpose, full_slice
 from glowpy_ir.ops.recurrent import Recurrence
+from glowpy_ir.ops.reduction import ReduceSum
 from glowpy_ir.types import Array, Kind, TensorType
 
 
@@ -18,7 +20,8 @@ from glowpy_ir.types import Array, Kind, TensorType
 class PackedRecurrence(Primitive):
     """``op`` with its weights as ``[panels, H, vectors, gates, lanes, 1]`` for each stage of its cell.
 
-    Weights of 16 bits are in pairs of hidden units: ``[panels, H / 2, vectors, gates, lanes, 2]``.
+    Weights of 16 bits are in pairs of hidden units: ``[panels, H / 2, vectors, gates, lanes, 2]``; those of 8 bits in
+    quads, and the sum of each column ``[G * H]`` follows them (i32).
     """
 
     op: Recurrence
@@ -33,6 +36,9 @@ class PackedRecurrence(Primitive):
         """The operands after the first, with the weights ``[H, G * H]``."""
         stages = self.op.cell.stages
         packed, others = rest[: len(stages)], rest[len(stages) :]
+        in_quads = bool(packed) and e.type_of(packed[0]).kind is Kind.I8
+        if in_quads:
+            packed, others = tuple(e.add(Cast(Kind.I16), weights) for weights in packed), others[1:]
         states = [e.type_of(other) for other in others if e.type_of(other).rank == 2]
         if not states or len(packed) < len(stages):
             raise TypeMismatch(f"{self.name} takes weights for each of {len(stages)} stages, and a state")
@@ -42,20 +48,23 @@ class PackedRecurrence(Primitive):
             type = e.type_of(weights)
             if type.rank != 6 or type.shape[3] != len(stage):
                 raise TypeMismatch(f"{self.name} takes weights in panels of {len(stage)} gates, not {type}")
-            panels, lines, vectors, gates, lanes, pair = type.extents
+            panels, lines, vectors, gates, lanes, together = type.extents
             apart = e.add(Transpose((1, 5, 3, 0, 2, 4)), weights)
-            padded = e.add(Reshape((lines * pair, gates, panels * vectors * lanes)), apart)
+            padded = e.add(Reshape((lines * together, gates, panels * vectors * lanes)), apart)
             whole = e.add(Slice((0, 0, 0), (hidden, gates, hidden), (1, 1, 1)), padded)
             parts.append(e.add(Reshape((hidden, gates * hidden)), whole))
         return e.add(Concat(1), *parts), *others
 
 
 def pack_weights(e: Emitter[T], op: Recurrence, weights: T, lanes: int) -> tuple[T, ...]:
-    """The weights ``[H, G * H]`` in panels, for each stage; ``lanes`` numbers of a hidden state fill a vector."""
+    """The weights ``[H, G * H]`` in panels, for each stage, and the sums of columns if they are of 8 bits.
+
+    ``lanes`` numbers of a hidden state fill a vector.
+    """
     type = e.type_of(weights)
     hidden, _ = type.extents
-    pair = 2 if type.kind is Kind.I16 else 1
-    lines = -(-hidden // pair)
+    together = {Kind.I16: 2, Kind.I8: 4}.get(type.kind, 1)
+    lines = -(-hidden // together)
     packed = []
     for stage in op.cell.stages:
         gates = len(stage)
@@ -63,8 +72,10 @@ def pack_weights(e: Emitter[T], op: Recurrence, weights: T, lanes: int) -> tuple
         panels = -(-hidden // (vectors * lanes))
         columns = e.add(full_slice(type.shape, 1, stage[0] * hidden, gates * hidden), weights)
         part = e.add(Reshape((hidden, gates, hidden)), columns)
-        missing = (lines * pair - hidden, 0, panels * vectors * lanes - hidden)
+        missing = (lines * together - hidden, 0, panels * vectors * lanes - hidden)
         padded = e.add(Pad((0, 0, 0), missing), part) if any(missing) else part
-        apart = e.add(Reshape((lines, pair, gates, panels, vectors, lanes)), padded)
+        apart = e.add(Reshape((lines, together, gates, panels, vectors, lanes)), padded)
         packed.append(e.add(Transpose((3, 0, 4, 2, 5, 1)), apart))
+    if type.kind is Kind.I8:
+        packed.append(e.add(ReduceSum((0,), keepdims=False), e.add(Cast(Kind.I32), weights)))
     return tuple(packed)

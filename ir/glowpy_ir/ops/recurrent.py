@@ -294,10 +294,14 @@ def scale_and_zero(e: Emitter[T], low: T, high: T) -> tuple[T, T]:
     return scale, e.add(Round(), e.add(Div(), e.add(Sub(), scalar(e, 0, low), low), scale))
 
 
+def stored_as(e: Emitter[T], input: T, scale: T, zero: T) -> T:
+    """``input`` as integers from 0 to 255, in f32: rounded, of two to the even one."""
+    return e.add(Clip(0, 255), e.add(Add(), e.add(Round(), e.add(Div(), input, scale)), zero))
+
+
 def steps_of(e: Emitter[T], input: T, scale: T, zero: T) -> T:
-    """``input`` as numbers of steps (i16): rounded, of two to the even one, and within those from ``zero`` to 255."""
-    stored = e.add(Clip(0, 255), e.add(Add(), e.add(Round(), e.add(Div(), input, scale)), zero))
-    return e.add(Cast(Kind.I16), e.add(Sub(), stored, zero))
+    """``input`` as numbers of steps (i16): how far what is stored lies from ``zero``."""
+    return e.add(Cast(Kind.I16), e.add(Sub(), stored_as(e, input, scale, zero), zero))
 
 
 def _product(value: Array, weights: Array, scales: Array | None) -> Array:

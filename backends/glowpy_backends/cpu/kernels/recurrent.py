@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from glowpy_backends.cpu.arithmetic import maximum, minimum
-from glowpy_backends.cpu.builder import I16, I32, I64, Builder, Index, Ssa, Type, index, zero
+from glowpy_backends.cpu.builder import I32, I64, Builder, Index, Ssa, Type, index, zero
 from glowpy_backends.cpu.epilogue import load_vector
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.reduction import combine_lanes
@@ -21,7 +21,8 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import split, tile_rows
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import OnTypes
-from glowpy_ir.ops.recurrent import Cell, Recurrence, scale_and_zero, steps_of
+from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.recurrent import Cell, Recurrence, scale_and_zero, steps_of, stored_as
 from glowpy_ir.types import Kind, TensorType
 
 _SUMS = 4
@@ -40,8 +41,9 @@ def recurrence(op: Recurrence, results: Sequence[View], operands: Sequence[View]
     """The kernel; units are blocks of sequences.
 
     Its operands are those of ``op``, but for each stage of the cell packed weights
-    ``[panels, H, vectors, gates, lanes, 1]``; or, if they are quantized, ``[panels, H / 2, vectors, gates, lanes, 2]``.
-    What these are multiplied by is quantized for all sequences at once, so that there is one unit.
+    ``[panels, H, vectors, gates, lanes, 1]``; or, if they are quantized, ``[panels, H / 2, vectors, gates, lanes, 2]``
+    of i16, or ``[panels, H / 4, vectors, gates, lanes, 4]`` of i8 and then the sums of their columns. What these are
+    multiplied by is quantized for all sequences at once, so that there is one unit.
     """
     return _Emitter(op, tuple(results), tuple(operands), target).kernel()
 
@@ -80,7 +82,16 @@ class _Step:
     slots: list[Ssa]
     """The units' other values, each ``[rows, padded]``."""
     quantized: Ssa
-    """What is multiplied as numbers of steps, if weights are quantized: ``[rows, padded]`` of i16."""
+    """What is multiplied as integers, if weights are quantized: ``[rows, padded]`` of i16 or u8."""
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How what is multiplied is quantized; in every lane."""
+
+    step: Ssa
+    zero: Ssa
+    """What is stored for zero, i32."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,12 @@ class _Emitter:
 
     @property
     def is_quantized(self) -> bool:
-        return self.operands[1].kind is Kind.I16
+        return self.together > 1
+
+    @property
+    def together(self) -> int:
+        """How many hidden units are multiplied by one instruction."""
+        return self.operands[1].shape[5]
 
     @property
     def hidden(self) -> int:
@@ -148,7 +164,7 @@ class _Emitter:
     @property
     def first_state(self) -> int:
         """Which operand is the first initial state."""
-        return 1 + len(self.stages) + self.is_quantized
+        return 1 + len(self.stages) + {1: 0, 2: 1, 4: 2}[self.together]
 
     @property
     def tile_rows(self) -> int:
@@ -249,22 +265,23 @@ class _Emitter:
             panel(whole, [min(lanes, rest - x) for x in range(0, rest, lanes)])
 
     def _panel(
-        self, b: Builder, step: _Step, stage: _Stage, scale: Ssa | None, panel: Ssa, x: Index, counts: list[int]
+        self, b: Builder, step: _Step, stage: _Stage, scale: _Scale | None, panel: Ssa, x: Index, counts: list[int]
     ) -> None:
         """One panel for all rows: ``counts`` tells of its vectors of units how many units exist, the first at ``x``."""
         gates = len(stage.gates)
         parameters = [self._parameters(b, step, b.add(x, v * self.type.lanes), n) for v, n in enumerate(counts)]
-        type, along = (I32.vector(self.type.lanes), self.padded // 2) if scale else (self.type, self.padded)
+        type = I32.vector(self.type.lanes) if scale else self.type
+        along = self.padded // self.together
+        starts = self._starts(b, step, stage, scale, x, counts) if scale else [zero(type)] * (gates * len(counts))
         done = 0
         for size, count in split(step.rows, self.tile_rows):
             lines = tuple(row * along for row in range(size))
-            tile = RegisterTile(type, lines, len(counts) * gates, type.lanes, pairs=scale is not None)
+            tile = RegisterTile(type, lines, len(counts) * gates, type.lanes, self.together == 2, self.together == 4)
 
             def rows(i: Index, _: list[Ssa], size: int = size, tile: RegisterTile = tile, done: int = done) -> None:
                 row = b.add(done, b.mul(i, size))
                 left = b.gep(step.quantized if scale else step.current, b.mul(row, along), type.scalar)
-                nothing = [zero(type)] * (len(tile.rows) * tile.vectors)
-                products = accumulate(b, tile, left, panel, nothing, [stage.walk], 4)
+                products = accumulate(b, tile, left, panel, starts * size, [stage.walk], 4)
                 for r in range(size):
                     for v, existing in enumerate(counts):
                         at = (r * len(counts) + v) * gates
@@ -318,8 +335,8 @@ class _Emitter:
         for vector, place in zip(after, places, strict=False):
             b.store(vector, place)
 
-    def _quantize(self, b: Builder, step: _Step) -> Ssa:
-        """Writes what is multiplied next as numbers of steps; gives the scale, in every lane."""
+    def _quantize(self, b: Builder, step: _Step) -> _Scale:
+        """Writes what is multiplied next as integers."""
         nothing = zero(self.type)
         lanes = self.type.lanes
 
@@ -335,21 +352,40 @@ class _Emitter:
 
         def write(row: Index, x: Index, count: int, _: list[Ssa]) -> None:
             value = Register(b.load(self._saved(b, step.current, row, x), self.type), Kind.F32)
-            place = b.gep(step.quantized, b.add(b.mul(row, self.padded), x), I16)
-            b.store(steps_of(e, value, scale, origin).value, place)
+            if self.together == 4:
+                integers = e.add(Cast(Kind.U8), stored_as(e, value, scale, origin)).value
+            else:
+                integers = steps_of(e, value, scale, origin).value
+            place = b.add(b.mul(row, self.padded), x)
+            b.store(integers, b.gep(step.quantized, place, integers.type.scalar))
 
         self._each_vector(b, step.rows, write)
-        return scale.value
+        return _Scale(scale.value, e.add(Cast(Kind.I32), origin).value)
+
+    def _starts(
+        self, b: Builder, step: _Step, stage: _Stage, scale: _Scale, x: Index, counts: list[int]
+    ) -> list[Ssa]:
+        """What sums of products of integers start from: minus what the zero adds to each."""
+        lanes = self.type.lanes
+        if self.together == 2:  # of numbers of steps, zero is 0
+            return [zero(I32.vector(lanes))] * (len(stage.gates) * len(counts))
+        view, pointer = self._operand(step.call, self.first_state - 2)
+        starts = []
+        for v, count in enumerate(counts):
+            for gate in stage.gates:
+                place = self._at(b, view, pointer, b.add(gate * self.hidden, b.add(x, v * lanes)))
+                starts.append(b.neg(b.op("mul", scale.zero, load_vector(b, view, place, lanes, count))))
+        return starts
 
     def _scaled(
-        self, b: Builder, step: _Step, stage: _Stage, sums: Sequence[Ssa], scale: Ssa, x: Index, count: int
+        self, b: Builder, step: _Step, stage: _Stage, sums: Sequence[Ssa], scale: _Scale, x: Index, count: int
     ) -> list[Ssa]:
         """Sums of products of numbers of steps as what they stand for."""
         view, pointer = self._operand(step.call, self.first_state - 1)
         scaled = []
         for gate, total in zip(stage.gates, sums, strict=True):
             place = self._at(b, view, pointer, b.add(gate * self.hidden, x))
-            factor = b.op("fmul", scale, load_vector(b, view, place, self.type.lanes, count))
+            factor = b.op("fmul", scale.step, load_vector(b, view, place, self.type.lanes, count))
             scaled.append(b.op("fmul", b.cast("sitofp", total, self.type), factor))
         return scaled
 
