@@ -246,6 +246,21 @@ def test_interrupt_is_clean(tmp_path: Path) -> None:
     assert err == "interrupted\n"
 
 
+def test_interrupt_ends_all_compiling(tmp_path: Path) -> None:
+    """Nothing stays: no process, no half of a result, no draft in the cache."""
+    cache = tmp_path / "cache"
+    process = glowc("onnx:squeezenet", "-q", "-o", str(tmp_path / "out"), "--cache-dir", str(cache))
+    while not any(cache.glob("*/??/*")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    assert [file.name for file in tmp_path.iterdir()] == ["cache"]
+    assert not any(cache.glob("*/drafts/*"))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
 def test_broken_pipe_is_clean(path: str) -> None:
     process = glowc(path, "--emit=graph")
     assert process.stdout is not None
