@@ -102,13 +102,12 @@ def limit_last(node: Node, b: Builder) -> Replacement:
         case _:
             return None
     path: list[Node] = []
-    limits: list[tuple[Op, np.float32]] = []
+    limits: list[tuple[Op, Array]] = []
     while (step := value.producer) is not None and (inner := _ascending(step)) is not None:
         if isinstance(step.op, Max | Min):
-            limit = np.float32(number_in(step.inputs[1]))
+            limit = _float(step.inputs[1])
             for later in path:
-                (made,) = apply(later.op, np.asarray(limit), *(np.float32(number_in(v)) for v in later.inputs[1:]))
-                limit = np.float32(made)
+                (limit,) = apply(later.op, limit, *map(_float, later.inputs[1:]))
             limits.insert(0, (step.op, limit))
         else:
             path.insert(0, step)
@@ -122,6 +121,10 @@ def limit_last(node: Node, b: Builder) -> Replacement:
     for limiter, number in needed:
         value = b.add(limiter, value, b.add(Splat(float(number))))
     return b.add(op, value)
+
+
+def _float(value: Value) -> Array:
+    return np.asarray(number_in(value), np.float32)
 
 
 def _ascending(node: Node) -> Value | None:

@@ -25,11 +25,11 @@ from glowpy_ir.ops.quantization import ConvInteger, QLinearConv, QLinearMatMul
 from glowpy_ir.types import Array
 
 RNG = np.random.default_rng(23)
-NARROW: list[type[np.generic]] = [np.uint8, np.int8, np.int16]
+NARROW: list[type[np.integer[Any]]] = [np.uint8, np.int8, np.int16]
 NAMES = [name for name in ("avx512vnni", "avx512", "avx2", "sse2") if Target.named(name).runs_here]
 
 
-def integers(dtype: type[np.generic], *shape: int) -> Array:
+def integers(dtype: type[np.integer[Any]], *shape: int) -> Array:
     info = np.iinfo(dtype)
     return RNG.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -54,7 +54,7 @@ def check(op: Op, target: str, inputs: list[Array], constants: list[Array]) -> N
 @pytest.mark.parametrize("target", NAMES)
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 7, 3), (17, 64, 33), (100, 131, 70), (3, 600, 50)], ids=str)
-def test_product(target: str, dtype: type[np.generic], sizes: tuple[int, int, int]) -> None:
+def test_product(target: str, dtype: type[np.integer[Any]], sizes: tuple[int, int, int]) -> None:
     rows, depth, columns = sizes
     check(MatMul(), target, [integers(dtype, 2, rows, depth)], [integers(np.int8, depth, columns)])
 
@@ -96,7 +96,7 @@ def test_convolution_of_other_ranks(spatial: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("target", NAMES)
 @pytest.mark.parametrize("dtype", NARROW[:2])
-def test_quantized_layers(target: str, dtype: type[np.generic]) -> None:
+def test_quantized_layers(target: str, dtype: type[np.integer[Any]]) -> None:
     """Rounding and narrowing happen to the sums while they are in registers."""
     zero, by_channel = integers(dtype), np.linspace(0.01, 0.1, 21, dtype=np.float32)
     bias = RNG.integers(-5000, 5000, 21).astype(np.int32)

@@ -21,7 +21,7 @@ def floats(*shape: int) -> Array:
     return np.asarray(RNG.standard_normal(shape), np.float32)
 
 
-def integers(dtype: type[np.generic], *shape: int) -> Array:
+def integers(dtype: type[np.integer[Any]], *shape: int) -> Array:
     info = np.iinfo(dtype)
     return RNG.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -76,7 +76,7 @@ def agree(
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("operator", ["QLinearAdd", "QLinearMul"])
-def test_elementwise(operator: str, dtype: type[np.generic]) -> None:
+def test_elementwise(operator: str, dtype: type[np.integer[Any]]) -> None:
     left = {"a": integers(dtype, 3, 5, 7), "as": scale(), "az": integers(dtype)}
     right = {"b": integers(dtype, 5, 1), "bs": scale(), "bz": integers(dtype)}
     agree(operator, {**left, **right, "ys": scale(0.3 if operator == "QLinearAdd" else 2), "yz": integers(dtype)})
@@ -84,7 +84,7 @@ def test_elementwise(operator: str, dtype: type[np.generic]) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize(("operator", "attributes"), [("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.2})])
-def test_activation(operator: str, attributes: dict[str, Any], dtype: type[np.generic]) -> None:
+def test_activation(operator: str, attributes: dict[str, Any], dtype: type[np.integer[Any]]) -> None:
     inputs = {"x": integers(dtype, 9, 33), "_xs": scale(), "_xz": integers(dtype)}
     agree(operator, {**inputs, "_ys": scale(0.02), "_yz": integers(dtype)}, **attributes)
 
@@ -114,7 +114,7 @@ def test_pools(channels_last: int) -> None:
     rest = {"_xs": scale(), "_xz": integers(np.uint8), "_ys": scale(), "_yz": integers(np.uint8)}
     inputs = {"x": integers(np.uint8, 2, 7, 9, 6), **rest}
     agree("QLinearGlobalAveragePool", inputs, channels_last=channels_last)
-    windows = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 0]}
+    windows: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 0]}
     agree("QLinearAveragePool", inputs, channels_last=channels_last, **windows)
 
 
@@ -165,11 +165,12 @@ def test_matmul_of_few_bits(bits: int, zeros: type[np.generic] | None, depth: in
 
 
 def test_rows_in_another_order_are_refused() -> None:
-    inputs = {"a": floats(2, 32), "_b": integers(np.uint8, 7, 1, 16), "_s": scale(0.1, 7), "_z": None}
-    order = {**inputs, "_g": np.zeros(32, np.int32)}
+    a = floats(2, 32)
+    inputs = {"a": a, "_b": integers(np.uint8, 7, 1, 16), "_s": scale(0.1, 7), "_z": None}
+    order: dict[str, Array | None] = {**inputs, "_g": np.zeros(32, np.int32)}
     made = model("MatMulNBits", order, ["y"], "com.microsoft", {"K": 32, "N": 7, "block_size": 32})
     with pytest.raises(Findings, match="rows in another order"):
-        run_model(made, {"a": inputs["a"]})
+        run_model(made, {"a": a})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_standard_case(case: TestCase) -> None:
     check_case(case)
 
 
-def integers(dtype: type[np.generic], *shape: int) -> Array:
+def integers(dtype: type[np.integer[Any]], *shape: int) -> Array:
     info = np.iinfo(dtype)
     return RNG.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -38,7 +38,7 @@ NARROW = [np.int8, np.uint8, np.int16, np.uint16]
 
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize(("shape", "axis"), [((), 1), ((1,), 1), ((5,), 1), ((3,), -2), ((7,), 2)])
-def test_quantize(dtype: type[np.generic], shape: tuple[int, ...], axis: int) -> None:
+def test_quantize(dtype: type[np.integer[Any]], shape: tuple[int, ...], axis: int) -> None:
     x = (RNG.standard_normal((2, 5, 7) if axis > 0 else (3, 7)) * 100).astype(np.float32)
     inputs = {"x": x, "scale": scales(*shape), "zero": integers(dtype, *shape)}
     agree_with_reference("QuantizeLinear", inputs, 21, axis=axis)
@@ -48,8 +48,8 @@ def test_quantize(dtype: type[np.generic], shape: tuple[int, ...], axis: int) ->
 def test_ties_go_to_the_even_number_before_the_zero_is_added() -> None:
     x = np.arange(-20, 20, dtype=np.float32) / 2
     for zero in (0, 3, 128):
-        inputs = {"x": x, "scale": np.ones((), np.float32), "zero": np.full((), zero, np.uint8)}
-        agree_with_runtime("QuantizeLinear", inputs, 13, rtol=0, atol=0)
+        parts: dict[str, Array] = {"scale": np.ones((), np.float32), "zero": np.full((), zero, np.uint8)}
+        agree_with_runtime("QuantizeLinear", {"x": x, **parts}, 13, rtol=0, atol=0)
 
 
 def test_quantize_integers() -> None:
@@ -59,7 +59,7 @@ def test_quantize_integers() -> None:
 
 @pytest.mark.parametrize("dtype", [*NARROW, np.int32])
 @pytest.mark.parametrize(("shape", "axis"), [((), 1), ((5,), 1), ((2,), -3)])
-def test_dequantize(dtype: type[np.generic], shape: tuple[int, ...], axis: int) -> None:
+def test_dequantize(dtype: type[np.integer[Any]], shape: tuple[int, ...], axis: int) -> None:
     zero = np.zeros(shape, np.int32) if dtype is np.int32 else integers(dtype, *shape)
     inputs = {"x": integers(dtype, 2, 5, 7), "scale": scales(*shape), "zero": zero}
     agree_with_reference("DequantizeLinear", inputs, 21, axis=axis)
@@ -111,7 +111,7 @@ def test_dynamic_range(low: float) -> None:
     st.integers(1, 9), st.integers(1, 70), st.integers(1, 9), st.booleans(), st.sampled_from([(), (1,), None]),
 )  # fmt: skip
 def test_integer_product(
-    left: type[np.generic], right: type[np.generic], rows: int, depth: int, columns: int, by_column: bool, zero: Any
+    left: type[np.integer[Any]], right: type[np.integer[Any]], rows: int, depth: int, columns: int, by_column: bool, zero: Any
 ) -> None:
     inputs: dict[str, Array | None] = {
         "a": integers(left, 2, rows, depth),
@@ -140,7 +140,7 @@ def test_integer_convolution(zeros: int, group: int) -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("by_channel", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_quantized_convolution(dtype: type[np.generic], by_channel: bool, bias: bool) -> None:
+def test_quantized_convolution(dtype: type[np.integer[Any]], by_channel: bool, bias: bool) -> None:
     shape = (6,) if by_channel else ()
     inputs: dict[str, Array | None] = {
         "x": integers(dtype, 1, 3, 9, 8), "xs": scales(), "xz": integers(dtype),
@@ -152,7 +152,7 @@ def test_quantized_convolution(dtype: type[np.generic], by_channel: bool, bias: 
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
-def test_quantized_product(dtype: type[np.generic]) -> None:
+def test_quantized_product(dtype: type[np.integer[Any]]) -> None:
     inputs = {
         "a": integers(dtype, 2, 5, 33), "as": scales(), "az": integers(dtype),
         "b": integers(np.int8, 33, 7), "bs": scales(), "bz": integers(np.int8),

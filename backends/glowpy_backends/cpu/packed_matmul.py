@@ -43,9 +43,9 @@ class PackedMatMul(Primitive):
         depth = spec.depth
         numbers = np.arange(1, depth * self.columns + 1).reshape(depth, self.columns)
         places = pack_weights(numbers, spec, self.tiling, self.target)
-        matrix = np.zeros(depth * self.columns, weights.dtype)
-        matrix[places[places > 0] - 1] = weights[places > 0]
-        matrix = matrix.reshape(depth, self.columns)
+        flat = np.zeros(depth * self.columns, weights.dtype)
+        flat[places[places > 0] - 1] = weights[places > 0]
+        matrix = flat.reshape(depth, self.columns)
         if self.pairs:
             return MatMul().evaluate(lhs, take_apart(matrix, 0, lhs.shape[-1]))
         made: Array = np.matmul(lhs, matrix)

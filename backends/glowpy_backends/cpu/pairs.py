@@ -29,9 +29,14 @@ def _products(b: Builder, x: Ssa, y: Ssa) -> Ssa:
         halves = I16.vector(2 * x.type.lanes)
         b.declare(name, x.type, [halves, halves])
         return b.call(name, [b.cast("bitcast", x, halves), b.cast("bitcast", y, halves)], x.type)
-    first = (b.op("ashr", b.op("shl", v, same(16, v)), same(16, v)) for v in (x, y))
-    second = (b.op("ashr", v, same(16, v)) for v in (x, y))
-    return b.op("add", b.op("mul", *first), b.op("mul", *second))
+
+    def first(pair: Ssa) -> Ssa:
+        return second(b.op("shl", pair, same(16, pair)))
+
+    def second(pair: Ssa) -> Ssa:
+        return b.op("ashr", pair, same(16, pair))
+
+    return b.op("add", b.op("mul", first(x), first(y)), b.op("mul", second(x), second(y)))
 
 
 def may_be_pairs(layout: Strided) -> bool:

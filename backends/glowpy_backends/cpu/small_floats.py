@@ -68,7 +68,7 @@ def widen_small(b: Builder, x: Ssa, kind: Kind) -> Ssa:
 
 
 def narrow_small(b: Builder, x: Ssa, kind: Kind) -> Ssa:
-    """The byte of the number that is nearest to an f32, which must be a number of f8e8m0 already if that is ``kind``."""
+    """The byte of the number that is nearest to an f32; for f8e8m0 that must be a power of two already, or NaN."""
     if kind is Kind.F8E8M0:
         i = bits(b, x)
         return b.cast("trunc", b.op("lshr", i, same(23, i)), x.type.with_element(I8))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I8, I16, I32, I64, Type
-from glowpy_ir.strided import Strided
 from glowpy_ir.ops.convert import SMALL_FLOATS, SMALL_INTEGERS
+from glowpy_ir.strided import Strided
 from glowpy_ir.types import Kind
 
 SMALL = SMALL_FLOATS | SMALL_INTEGERS | {Kind.F8E8M0}

@@ -92,7 +92,7 @@ def load_concat(c: NodeContext) -> Value:
 def load_reduce_mean(c: NodeContext) -> Value:
     """com.microsoft QLinearReduceMean."""
     value = dequantized(c, 0)
-    axes = positive_axes(c.attributes.ints("axes", None) or tuple(range(value.type.rank)), value.type.rank)
+    axes = positive_axes(c.attributes.ints("axes", ()) or tuple(range(value.type.rank)), value.type.rank)
     op = ReduceMean(tuple(sorted(axes)), c.attributes.flag("keepdims", True))
     return quantized(c, c.b.add(op, value), 3)
 

@@ -255,7 +255,7 @@ class UnpackBits(Composite):
         type = e.type_of(input)
         if type.kind is not Kind.U8 or type.rank == 0 or self.bits not in (1, 2, 4, 8):
             raise TypeMismatch(f"{type} does not hold numbers of {self.bits} bits")
-        shifts = e.constant(np.arange(0, 8, self.bits, np.uint8))
+        shifts = e.constant(np.arange(0, 8, self.bits).astype(np.uint8))
         shifted = e.add(ShiftRight(), e.add(Reshape((*type.shape, 1)), input), shifts)
         numbers = e.add(And(), shifted, scalar(e, (1 << self.bits) - 1, input))
         return e.add(Reshape((*type.shape[:-1], type.shape[-1] * (8 // self.bits))), numbers)
