@@ -33,6 +33,7 @@ from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
 from glowpy_backends.cpu.quads import fits_quads, has_quads
 from glowpy_backends.cpu.signals import elementwise_of_signal, image_of_signal
+from glowpy_backends.cpu.signals import elementwise_of_signal, image_of_signal
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 from glowpy_ir.evaluate import OnArrays, apply
@@ -62,6 +63,8 @@ class ChooseLayout:
         pack_conv = self._pack_conv
         rules: tuple[Rule, ...] = (
             conv_of_row,
+            image_of_signal,
+            elementwise_of_signal,
             image_of_signal,
             elementwise_of_signal,
             product_of_f32,
