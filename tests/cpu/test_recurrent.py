@@ -103,7 +103,7 @@ def quantized(arrays: list[Array], most: int = 127) -> list[Array]:
     input, weights, *rest = arrays
     largest = np.abs(weights).max(initial=1e-3)
     steps = np.asarray(np.round(weights * (most / largest)), np.int16)
-    scales = np.random.default_rng(0).uniform(0.001, 0.002, weights.shape[1]).astype(np.float32)
+    scales = np.random.default_rng(0).uniform(0.001, 0.002, weights.shape[1:]).astype(np.float32)
     return [input, steps, scales, *rest]
 
 
