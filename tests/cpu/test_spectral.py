@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("length", [1, 31, 520, 521])
+@pytest.mark.parametrize("length", [1, 31, 257, 520, 1031])
 def test_dft(length: int, parts: int, tmp_path: Path) -> None:
     x = RNG.standard_normal((2, length, 3, parts)).astype(np.float32)
     for inverse, onesided in ((False, False), (False, True), (True, False)):

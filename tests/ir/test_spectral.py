@@ -15,8 +15,8 @@ from glowpy_ir.types import Array, TensorType
 
 RNG = np.random.default_rng(0)
 
-LENGTHS = (1, 2, 3, 10, 31, 512, 513, 600, 1021, 1024, 2042)
-"""Short ones; with factors; 1021 is prime, and 2042 twice that."""
+LENGTHS = (1, 2, 3, 10, 31, 256, 257, 513, 600, 1024, 1031, 2062)
+"""Short ones; with factors; 257 and 1031 are primes, and 2062 is twice one."""
 
 
 def whole(parts: Array) -> Array:

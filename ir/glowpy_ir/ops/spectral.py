@@ -22,8 +22,8 @@ from glowpy_ir.ops.reduction import cast
 from glowpy_ir.strided import Strided
 from glowpy_ir.types import Array, Kind, TensorType
 
-DIRECT = 512
-"""The longest transform that is one product with a matrix."""
+DIRECT, DIRECT_PRIME = 256, 1024
+"""The longest transform that is one product with a matrix; and the longest such of a prime length."""
 
 MOST = 1 << 18
 """The longest transform: its factors are kept as a table."""
@@ -149,9 +149,9 @@ def _first(e: Emitter[T], numbers: T, count: int) -> T:
 
 def _transform(e: Emitter[T], numbers: T, length: int, sign: int) -> T:
     """``[…, length, 1 or 2]`` to ``[…, length, 2]``: ``Σ x[n] * exp(sign * 2πi k n / length)``."""
-    if length <= DIRECT:
-        return _product(e, numbers, _matrix(length, length, sign))
     factor = next((n for n in range(math.isqrt(length), 1, -1) if length % n == 0), 1)
+    if length <= (DIRECT_PRIME if factor == 1 else DIRECT):
+        return _product(e, numbers, _matrix(length, length, sign))
     return _by_chirp(e, numbers, length, sign) if factor == 1 else _by_parts(e, numbers, length, factor, sign)
 
 
