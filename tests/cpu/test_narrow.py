@@ -21,7 +21,7 @@ from glowpy_ir.evaluate import apply
 from glowpy_ir.op import Op
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.linear import MatMul
-from glowpy_ir.ops.quantization import ConvInteger, QLinearConv, QLinearMatMul
+from glowpy_ir.ops.quantization import ConvInteger, MatMulInteger, QLinearConv, QLinearMatMul
 from glowpy_ir.types import Array
 
 RNG = np.random.default_rng(23)
@@ -59,9 +59,16 @@ def test_product(target: str, dtype: type[np.integer[Any]], sizes: tuple[int, in
     check(MatMul(), target, [integers(dtype, 2, rows, depth)], [integers(np.int8, depth, columns)])
 
 
-@pytest.mark.parametrize("shapes", [((5, 7), (7, 3)), ((2, 1, 5, 6), (3, 6, 4)), ((2, 0), (0, 3)), ((0, 3), (3, 2))])
-def test_product_of_computed_matrices(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-    check(MatMul(), "host", [integers(np.uint8, *shapes[0]), integers(np.int8, *shapes[1])], [])
+MATRICES = [((5, 7), (7, 3)), ((2, 1, 5, 6), (3, 6, 4)), ((100, 131), (131, 70)), ((4, 9), (9, 1)), ((2, 0), (0, 3))]
+
+
+@pytest.mark.parametrize("target", NAMES)
+@pytest.mark.parametrize("shapes", [*MATRICES, ((0, 3), (3, 2)), ((2, 3, 8), (2, 8, 5))], ids=str)
+def test_product_of_computed_matrices(shapes: tuple[tuple[int, ...], tuple[int, ...]], target: str) -> None:
+    zeros = [integers(np.uint8), integers(np.int8)]
+    operands = [integers(np.uint8, *shapes[0]), integers(np.int8, *shapes[1])]
+    check(MatMulInteger(), target, operands, zeros)
+    check(MatMul(), target, operands, [])
 
 
 CONVOLUTIONS = [

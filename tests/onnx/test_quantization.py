@@ -79,6 +79,13 @@ def test_blocks(extent: int, block: int, axis: int) -> None:
     agree_with_reference("QuantizeLinear", inputs, 21, axis=axis, block_size=block)
 
 
+def test_a_block_longer_than_the_tensor() -> None:
+    """It allocates no more than there are elements."""
+    inputs = {"x": integers(np.int8, 5, 3), "scale": scales(1, 3)}
+    run = run_model(node_model("DequantizeLinear", inputs, 21, axis=0, block_size=1 << 40), inputs)
+    np.testing.assert_array_equal(run["y0"], inputs["x"].astype(np.float32) * inputs["scale"])
+
+
 @pytest.mark.parametrize(
     ("shape", "attributes", "message"),
     [
@@ -111,8 +118,9 @@ def test_dynamic_range(low: float) -> None:
     st.integers(1, 9), st.integers(1, 70), st.integers(1, 9), st.booleans(), st.sampled_from([(), (1,), None]),
 )  # fmt: skip
 def test_integer_product(
-    left: type[np.integer[Any]], right: type[np.integer[Any]], rows: int, depth: int, columns: int, by_column: bool, zero: Any
-) -> None:
+    left: type[np.integer[Any]], right: type[np.integer[Any]],
+    rows: int, depth: int, columns: int, by_column: bool, zero: Any,
+) -> None:  # fmt: skip
     inputs: dict[str, Array | None] = {
         "a": integers(left, 2, rows, depth),
         "b": integers(right, depth, columns),

@@ -27,12 +27,11 @@ from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernels import lrn
 from glowpy_backends.cpu.kernels.convolution import Convolution, suits_parts
 from glowpy_backends.cpu.kernels.depthwise import is_depthwise
-from glowpy_backends.cpu.narrow import product_of_f32, product_of_i16, product_of_i32
+from glowpy_backends.cpu.narrow import product_of_f32, product_of_i16, product_of_i32, product_of_pairs
 from glowpy_backends.cpu.packed_conv import PackedConv
 from glowpy_backends.cpu.packed_matmul import pack_matrix
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence, pack_weights
 from glowpy_backends.cpu.quads import fits_quads, has_quads
-from glowpy_backends.cpu.signals import elementwise_of_signal, image_of_signal
 from glowpy_backends.cpu.signals import elementwise_of_signal, image_of_signal
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -63,8 +62,6 @@ class ChooseLayout:
         pack_conv = self._pack_conv
         rules: tuple[Rule, ...] = (
             conv_of_row,
-            image_of_signal,
-            elementwise_of_signal,
             image_of_signal,
             elementwise_of_signal,
             product_of_f32,
@@ -336,7 +333,7 @@ class ExpandRest:
     has_kernel: Callable[[Op], bool]
 
     def __call__(self, graph: Graph) -> bool:
-        return rewrite(graph, (self.expand, product_of_i32))
+        return rewrite(graph, (self.expand, product_of_pairs, product_of_i32))
 
     def expand(self, node: Node, b: Builder) -> Replacement:
         """op(x) = its expansion, if no kernel computes it as it stands"""

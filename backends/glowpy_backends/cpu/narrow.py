@@ -5,10 +5,12 @@ Of integers, these are i16, or where there is no kernel, i32; of 16-bit floats, 
 
 from __future__ import annotations
 
+from glowpy_backends.cpu.packed_matmul import PairedMatMul
 from glowpy_ir.graph import Builder, Constant, Node, Value
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.linear import NARROW, MatMul
+from glowpy_ir.ops.movement import Pad, Reshape, Transpose
 from glowpy_ir.types import Kind
 
 
@@ -20,6 +22,24 @@ def product_of_i16(node: Node, b: Builder) -> Value | None:
 def product_of_i32(node: Node, b: Builder) -> Value | None:
     """x @ y = i32(x) @ i32(y), conv(x, w) = conv(i32(x), i32(w)), of narrow integers"""
     return _as(Kind.I32, node, b)
+
+
+def product_of_pairs(node: Node, b: Builder) -> Value | None:
+    """x @ y = paired(x, rows of y two by two), of i16"""
+    match node:
+        case Node(op=MatMul(), inputs=(x, y)) if {x.type.kind, y.type.kind} == {Kind.I16} and node.output.type.count:
+            pass
+        case _:
+            return None
+    *batch, depth, columns = y.type.extents
+    if depth % 2:
+        x = b.add(Pad((0,) * x.type.rank, (*(0 for _ in x.type.shape[1:]), 1)), x)
+        y = b.add(Pad((0,) * y.type.rank, (*(0 for _ in batch), 1, 0)), y)
+    depth = (depth + 1) // 2
+    rank = y.type.rank
+    rows = b.add(Reshape((*batch, depth, 2, columns)), y)
+    pairs = b.add(Transpose((*range(rank - 1), rank, rank - 1)), rows)
+    return b.add(PairedMatMul(), x, b.add(Reshape((*batch, depth, 2 * columns)), pairs))
 
 
 def product_of_f32(node: Node, b: Builder) -> Value | None:

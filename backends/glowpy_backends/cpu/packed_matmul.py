@@ -52,6 +52,25 @@ class PackedMatMul(Primitive):
         return made
 
 
+@dataclass(frozen=True)
+class PairedMatMul(Primitive):
+    """``lhs [*batch, M, K]`` times ``rhs [*batch, K / 2, 2 * N]``, of i16, with sums of i32.
+
+    ``rhs`` has the rows of a matrix ``[K, N]``, two by two interleaved.
+    """
+
+    def infer(self, lhs: TensorType, rhs: TensorType) -> TensorType:
+        if {lhs.kind, rhs.kind} != {Kind.I16} or lhs.extents[-1] != 2 * rhs.extents[-2] or rhs.extents[-1] % 2:
+            raise TypeMismatch(f"PairedMatMul takes matrices of i16 and pairs of rows, not {lhs} and {rhs}")
+        *batch, depth, columns = rhs.extents
+        return MatMul().infer(lhs, rhs.with_shape(*batch, 2 * depth, columns // 2))
+
+    def evaluate(self, lhs: Array, rhs: Array) -> Array:
+        *batch, depth, columns = rhs.shape
+        rows = rhs.reshape(*batch, depth, columns // 2, 2).swapaxes(-1, -2)
+        return MatMul().evaluate(lhs, rows.reshape(*batch, 2 * depth, columns // 2))
+
+
 def pack_matrix(matrix: Array, lhs: TensorType, target: Target) -> tuple[PackedMatMul, Array]:
     """The operator for a constant matrix ``[K, N]``, and the weights that it takes."""
     spec = packed_product(lhs, matrix.shape[1])

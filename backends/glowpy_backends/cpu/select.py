@@ -37,7 +37,7 @@ from glowpy_backends.cpu.kernels import (
     trees,
 )
 from glowpy_backends.cpu.packed_conv import Direct, PackedConv, Winograd
-from glowpy_backends.cpu.packed_matmul import PackedMatMul, constant_right, product
+from glowpy_backends.cpu.packed_matmul import PackedMatMul, PairedMatMul, constant_right, product
 from glowpy_backends.cpu.packed_recurrence import PackedRecurrence
 from glowpy_backends.cpu.pairs import as_pairs
 from glowpy_backends.cpu.target import Target
@@ -169,6 +169,13 @@ def computed_matmul(site: Site) -> Kernel:
     """A product of two tensors that are computed."""
     (result,), (left, right) = site.results, site.operands
     spec = product(result, left, right, False, site.epilogue)
+    return matmul.matmul(spec, matmul.tiling_of(spec, site.target), site.target)
+
+
+def paired_matmul(site: Site) -> Kernel:
+    """A product of two tensors that are computed, of pairs of integers of 16 bits."""
+    (result,), (left, right) = site.results, map(as_pairs, site.operands)
+    spec = product(result, left, right, False, site.epilogue, pairs=True)
     return matmul.matmul(spec, matmul.tiling_of(spec, site.target), site.target)
 
 
@@ -344,6 +351,7 @@ KERNELS: Mapping[type[Op], Select] = {
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
     PackedRecurrence: passed_over,
+    PairedMatMul: paired_matmul,
     Rearrange: rearranged,
     Repeat: repeated,
     Resample: resampled,
@@ -378,6 +386,7 @@ FUSING: frozenset[type[Op]] = frozenset(
         MaxPool,
         PackedConv,
         PackedMatMul,
+        PairedMatMul,
         Rearrange,
         ReduceMax,
         ReduceMin,
@@ -411,6 +420,8 @@ def wants_pairs(op: Op, index: int) -> bool:
     match op.head if isinstance(op, Fused) else op:
         case PackedMatMul(pairs=True):
             return index == 0
+        case PairedMatMul():
+            return index in (0, 1)
         case PackedConv(algorithm=Direct() as direct):
             return index == 0 and direct.pairs
     return False
@@ -418,7 +429,7 @@ def wants_pairs(op: Op, index: int) -> bool:
 
 def stores_any_kind(head: Op) -> bool:
     """Whether the kernel for ``head`` may store elements of another kind than it sums in."""
-    return isinstance(head, MatMul | PackedMatMul) or (
+    return isinstance(head, MatMul | PackedMatMul | PairedMatMul) or (
         isinstance(head, PackedConv) and not isinstance(head.algorithm, Winograd)
     )
 

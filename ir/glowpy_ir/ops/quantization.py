@@ -51,6 +51,7 @@ def _blocks(e: Emitter[T], part: T, like: TensorType, axis: int, block: int) -> 
     fits = others == tuple(dim for d, dim in enumerate(shape) if d != axis)
     if not isinstance(extent, int) or not fits or count != -(-extent // block):
         raise TypeMismatch(f"{type} is no scale or zero for blocks of {block} along axis {axis} of {like}")
+    block = min(block, max(extent, 1))
     each = e.add(Repeat(tuple(block if d == axis else 1 for d in range(like.rank))), part)
     return each if extent == block * count else e.add(full_slice(e.type_of(each).shape, axis, 0, extent), each)
 
