@@ -46,6 +46,11 @@ class NodeContext:
 
     As with ``inline``, all has been asked for before.
     """
+    draw: Callable[[], int]
+    """How often this node drew random numbers before: those of a loop's body do so in each iteration.
+
+    Unsupported in a region, which is one for all iterations.
+    """
 
     @property
     def result_count(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,6 +54,8 @@ class Importer:
     """Why they cannot."""
     facts: dict[Value, Fact] = field(default_factory=dict)
     """What is known of values from outside the graph that is built now."""
+    draws: Counter[str] | None = field(default_factory=Counter)
+    """How often nodes drew random numbers; None in a region, which is the same each time it runs."""
     _here: dict[str | Value, Value] = field(default_factory=dict)
     _reserved: dict[str, str] = field(default_factory=dict)
     _named: set[Value] = field(default_factory=set)
@@ -240,6 +242,7 @@ class Importer:
             lambda graph, *operands: self.inline(graph, operands, node, place),
             lambda name: self._region(name, node, place, origin),
             lambda *loop: self._unroll(task, *loop),
+            lambda: self._draw(task),
         )
         try:
             made = loader(context)
@@ -290,9 +293,15 @@ class Importer:
     def _region(self, name: str, node: NodeProto, place: Place, origin: Origin) -> Region:
         """Begin a region of a node; what is wrong in it is not reported here."""
         builder = FoldingBuilder(Graph(name), in_parts=self.builder.in_parts)
-        inner = Importer(self.source, builder, self.tables, self.functions, self.weights)
+        inner = Importer(self.source, builder, self.tables, self.functions, self.weights, draws=None)
         within = Place(place.scope, place.opsets, f"{place.prefix}{label(node)}/")
         return Region(self, within, inner, builder.at(origin))
+
+    def _draw(self, task: Task) -> int:
+        if self.draws is None:
+            raise Unsupported("random numbers would be the same each time that a region runs")
+        self.draws[task.title] += 1
+        return self.draws[task.title] - 1
 
     def _unroll(
         self, task: Task, body: GraphProto, trips: Named | None, condition: Named | None, carried: Sequence[Named]

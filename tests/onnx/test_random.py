@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx.backend.test.case.test_case import TestCase
 from onnx_cases import check_case, compare, node_cases, node_model, run_model
 
 import glowpy
 from glowpy.onnx.model import import_model
+from glowpy.onnx_backend import prepare
 from glowpy_ir.errors import Findings
 from glowpy_ir.types import Array
 
@@ -69,6 +70,31 @@ def test_dropout_in_training(seed: dict[str, int]) -> None:
     run = run_model(node_model("Dropout", operands, 13, 2, **seed), {"x": X + 1})
     assert abs(run["y1"].mean() - 0.75) < 0.01
     compare(run["y0"], np.where(run["y1"], np.float32(4 / 3), np.float32(0)))
+
+
+@pytest.mark.parametrize("seed", [{}, {"seed": 3.0}])
+def test_each_iteration_of_a_loop_draws_others(seed: dict[str, float]) -> None:
+    none = helper.make_empty_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["c"], ["d"]),
+            helper.make_node("RandomUniform", [], ["r"], shape=[5], **seed),
+            helper.make_node("Add", ["r", "x"], ["s"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info(name, code, [])
+            for name, code in (("i", TensorProto.INT64), ("c", TensorProto.BOOL))
+        ],
+        [none("d"), none("s")],
+    )
+    model = node_model("Loop", {"_n": np.array(4), "_c": np.array(True)}, 17, body=body)
+    model.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, [5]))
+    (first,) = prepare(model).run([np.zeros(5, np.float32)])
+    (second,) = prepare(model).run([np.zeros(5, np.float32)])
+    np.testing.assert_array_equal(first, second)
+    assert np.shape(first) == (4, 5)
+    assert len(np.unique(np.asarray(first))) == 20
 
 
 FAULTS = [

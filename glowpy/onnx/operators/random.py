@@ -1,7 +1,8 @@
 """Operators that make random numbers.
 
 The same seed gives the same numbers. A node without one gets a seed of its own, which is made of its name: so a model
-draws the same numbers each time it is run, wherever that is, and what was compiled once can be used again.
+draws the same numbers each time it is run, wherever that is, and what was compiled once can be used again. In a loop
+each iteration draws others.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ MOST_COMPARED = 1 << 31
 
 def _seed(c: NodeContext) -> int:
     seed = c.attributes.float("seed", None)
-    if seed is not None:
-        return int(struct.unpack("<I", struct.pack("<f", seed))[0])
-    return _own_seed(c)
+    if seed is None:
+        return _own_seed(c)
+    return int(struct.unpack("<I", struct.pack("<f", seed))[0]) | c.draw() << 33
 
 
 def _own_seed(c: NodeContext) -> int:
-    return zlib.crc32(str(c.b.origin and c.b.origin.node).encode()) | 1 << 32
+    return zlib.crc32(str(c.b.origin and c.b.origin.node).encode()) | 1 << 32 | c.draw() << 33
 
 
 def load_random_normal(c: NodeContext) -> Value:
@@ -99,9 +100,10 @@ def load_dropout_12(c: NodeContext) -> tuple[Value, ...]:
         return without_dropping(c)
     input, type = c.input(0), c.type(0)
     if seed is None or not type.is_static:
-        mask = c.b.add(Bernoulli(seed or _own_seed(c), Kind.BOOL), c.b.add(Splat(1 - ratio, Kind.F32, type.shape)))
+        own = _own_seed(c) if seed is None else seed
+        mask = c.b.add(Bernoulli(own, Kind.BOOL), c.b.add(Splat(1 - ratio, Kind.F32, type.shape)))
     else:
-        mask = c.constant(np.random.RandomState(seed % (1 << 32)).uniform(0, 1, type.extents) >= ratio)
+        mask = c.constant(np.random.RandomState((seed + c.draw()) % (1 << 32)).uniform(0, 1, type.extents) >= ratio)
     kept = c.b.add(Mul(), input, c.b.add(Splat(1 / (1 - ratio), type.kind)))
     return c.b.add(Select(), mask, kept, c.b.add(Splat(0, type.kind))), mask
 
