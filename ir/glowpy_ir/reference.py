@@ -1,4 +1,4 @@
-"""The reference page of all operators, made from their declarations: ``python -m glowpy_ir.reference``."""
+"""The reference of all operators, made from their declarations; ``glowpy.onnx.reference`` makes a page of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from glowpy_ir.ops import FAMILIES, operators_in
 from glowpy_ir.structured import Structured
 
 INTRODUCTION = """\
-# Operators
-
-Made from the declarations in `ir/glowpy_ir/ops`. Do not edit this page, but make it again:
-`python -m glowpy_ir.reference > docs/operators.md`.
+# Operators of the graph
 
 A *primitive* is what a backend must have a kernel for. A *composite* is defined by other operators, and is lowered to
 them unless the backend has a kernel for it as a whole. A *structured* operator runs graphs of its own. Each is shown as
@@ -75,7 +72,7 @@ def _names_used(thing: type | FunctionType) -> Iterator[type | FunctionType]:
     """The operators, and the helpers of the families, that a class's methods or a function mention."""
     functions = [thing] if isinstance(thing, FunctionType) else [f for c in thing.__mro__ for f in _methods(c)]
     for function in functions:
-        for name in _names_in(function.__code__):
+        for name in names_in(function.__code__):
             item = function.__globals__.get(name)
             if isinstance(item, type | FunctionType) and item.__module__.startswith("glowpy_ir.ops."):
                 yield item
@@ -89,12 +86,9 @@ def _methods(cls: type) -> Iterator[FunctionType]:
                 yield function
 
 
-def _names_in(code: CodeType) -> Iterator[str]:
+def names_in(code: CodeType) -> Iterator[str]:
+    """The names that code mentions, in functions inside of it too."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names_in(constant)
-
-
-if __name__ == "__main__":
-    print(page(), end="")
+            yield from names_in(constant)
