@@ -69,11 +69,11 @@ def result_kind(op: Op, kinds: tuple[Kind, ...]) -> Kind:
 
 
 def enter(b: Builder, kind: Kind, value: Ssa) -> Ssa:
-    """A vector as it is computed with, of one as it stands in memory."""
+    """A vector as it is computed with, of one as it stands in memory, halves maybe as bits."""
     if kind is Kind.BOOL:
         return b.compare("ne", value, zero(value.type))
     if kind in (Kind.F16, Kind.BF16):
-        return widen_half(b, value)
+        return widen_half(b, b.cast("bitcast", value, ELEMENTS[kind].vector(value.type.lanes)))
     if kind in SMALL_INTEGERS:
         return low_bits(b, value, kind)
     if kind in SMALL:

@@ -41,11 +41,10 @@ def convert(b: Builder, x: Ssa, source: Kind, to: Kind, saturate: bool = True) -
         x = round_to_half(b, x, _HALVES[source])
     if to is Kind.BOOL:
         return b.compare("une" if x.type.is_float else "ne", x, zero(x.type))
-    if to in _HALVES:
+    if to in _HALVES or to in SMALL_FLOATS:
         single = _odd_f32(b, x) if source is Kind.F64 else convert(b, x, source, Kind.F32)
-        return round_to_half(b, single, _HALVES[to])
-    if to in SMALL_FLOATS:
-        single = convert(b, x, source, Kind.F32)
+        if to in _HALVES:
+            return round_to_half(b, single, _HALVES[to])
         return round_to_small(b, clamp(b, single, *to.limits) if saturate else single, to)
     if to in SMALL_INTEGERS:
         return low_bits(b, convert(b, x, source, Kind.I8), to)

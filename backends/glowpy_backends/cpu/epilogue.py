@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, zero
+from glowpy_backends.cpu.halves import as_bits
 from glowpy_backends.cpu.view import View
 
 Apply = Callable[[Builder, list[Ssa]], Ssa]
@@ -116,14 +117,16 @@ class Tile:
 
     def _load(self, place: _Place, delta: Sequence[int], count: int) -> Ssa:
         """Loaded once if several vectors share it; no broadcast operand is the memory of a result."""
-        displacement = place.view.displacement(delta)
-        if 0 not in place.view.strides:
-            return load_vector(self._builder, place.view, place.address(self._builder, delta), self._lanes, count)
+        b, displacement = self._builder, place.view.displacement(delta)
         key = (self._operands.index(place) if place is not self._start else -1, displacement)
-        if key not in self._loaded:
-            address = place.address(self._builder, delta)
-            self._loaded[key] = load_vector(self._builder, place.view, address, self._lanes, count)
-        return self._loaded[key]
+        if key in self._loaded:
+            return self._loaded[key]
+        value = load_vector(b, place.view, place.address(b, delta), self._lanes, count)
+        if place is not self._start:
+            value = as_bits(b, value)
+        if 0 in place.view.strides:
+            self._loaded[key] = value
+        return value
 
 
 def load_vector(b: Builder, view: View, pointer: Ssa, lanes: int, count: int) -> Ssa:

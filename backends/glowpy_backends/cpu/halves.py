@@ -9,6 +9,14 @@ from glowpy_backends.cpu.arithmetic import absolute, bits, same
 from glowpy_backends.cpu.builder import BF16, F16, F32, I16, I32, Builder, Ssa, Type, constant
 
 
+def as_bits(b: Builder, x: Ssa) -> Ssa:
+    """16-bit floats as integers; anything else as it is.
+
+    That is how they must wait while something branches: as floats, LLVM passes them on by way of those functions.
+    """
+    return b.cast("bitcast", x, x.type.with_element(I16)) if x.type.scalar in (F16, BF16) else x
+
+
 def widen_half(b: Builder, x: Ssa) -> Ssa:
     """The f32 of a ``half`` or a ``bfloat``; exact."""
     type = x.type.with_element(F32)

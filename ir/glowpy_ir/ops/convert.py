@@ -60,7 +60,9 @@ class Cast(Unary):
                 case _ if source.is_float and self.to.is_integer:
                     return _to_integers(widened(input), self.to)
                 case _ if self.to in SMALL_FLOATS:
-                    return self._to_small_float(input.astype(np.float32))
+                    return self._to_small_float(_single(input))
+                case Kind.BF16:
+                    return _single(input).astype(self.to.dtype)
                 case _:
                     return input.astype(self.to.dtype)
 
@@ -82,6 +84,21 @@ class BitCast(Primitive):
 
     def evaluate(self, input: Array) -> Array:
         return input.view(self.to.dtype)
+
+
+def _single(input: Array) -> Array:
+    """Numbers as f32, of f64 between two of them the one whose last bit is set.
+
+    Rounded once more to a shorter kind, that is what rounding the f64 would have given (Boldo and Melquiond, "When
+    double rounding is odd", 2005).
+    """
+    single = input.astype(np.float32)
+    if input.dtype != np.float64:
+        return single
+    back = single.astype(np.float64)
+    beyond, inexact = np.abs(back) > np.abs(input), (back < input) | (back > input)
+    odd: Array = ((single.view(np.uint32) - beyond.astype(np.uint32)) | inexact).view(np.float32)
+    return odd
 
 
 def _to_integers(input: Array, to: Kind) -> Array:

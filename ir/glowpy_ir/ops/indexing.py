@@ -16,6 +16,7 @@ from glowpy_ir.dims import Dim
 from glowpy_ir.errors import TypeMismatch, UsageError
 from glowpy_ir.op import Composite, Emitter, Primitive, T
 from glowpy_ir.ops.counting import Iota
+from glowpy_ir.ops.elementwise import NUMBERS, require_kind
 from glowpy_ir.ops.movement import Concat, Expand, Reshape
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -100,6 +101,8 @@ class ScatterND(Primitive):
     in_place = (0,)
 
     def infer(self, input: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
+        if self.update is not Update.REPLACE:
+            require_kind(f"{self.name} with {self.update.value}", input.kind, NUMBERS)
         depth = _check_tuples(self.name, input, indices, 0)
         wanted = input.with_shape(*indices.shape[:-1], *input.shape[depth:])
         if updates != wanted:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from glowpy_backends.cpu.body import Body
 from glowpy_backends.cpu.builder import Builder, Index, Ssa
 from glowpy_backends.cpu.epilogue import load_vector
+from glowpy_backends.cpu.halves import as_bits
 from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
@@ -183,13 +184,13 @@ class _Plane:
         """Loads all, computes all, stores all: the arithmetic of one hides behind that of the others."""
         loaded = [
             [
-                load_vector(self.b, view, self._at(i, place), self.lanes, place.count)
+                as_bits(self.b, load_vector(self.b, view, self._at(i, place), self.lanes, place.count))
                 for i, view in enumerate(self.views)
                 if i
             ]
             for place in places
         ]
-        results = [self.body(self.b, values, self.lanes) for values in loaded]
+        results = [as_bits(self.b, self.body(self.b, values, self.lanes)) for values in loaded]
         for place, value in zip(places, results, strict=True):
             store_vector(self.b, self.views[0], self._at(0, place), value, place.count)
 
