@@ -11,7 +11,8 @@ from cpu.native import TARGETS, WIDTHS
 from cpu.whole import agree
 
 from glowpy_backends.cpu.target import Target
-from glowpy_ir.ops.sampling import Interpolation, MaxRoiPool, Outside, RoiAlign, Sample
+from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.sampling import Interpolation, Outside, Sample
 from glowpy_ir.ops.vision import Col2Im, DeformConv, GridSample
 from glowpy_ir.types import Array
 

@@ -11,7 +11,8 @@ from glowpy_ir.errors import TypeMismatch, UsageError
 from glowpy_ir.evaluate import apply
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
-from glowpy_ir.ops.sampling import Interpolation, MaxRoiPool, Outside, RoiAlign, Sample
+from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.sampling import Interpolation, Outside, Sample
 from glowpy_ir.types import Array, TensorType
 
 LINE = np.array([1, 2, 4, 8], np.float32).reshape(1, 1, 4)

@@ -27,6 +27,7 @@ from glowpy_backends.cpu.kernels import (
     recurrent,
     reduction,
     resample,
+    roi,
     sampling,
     search,
     selection,
@@ -59,7 +60,8 @@ from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum, Reduction
 from glowpy_ir.ops.resampling import Repeat, Resample
-from glowpy_ir.ops.sampling import MaxRoiPool, RoiAlign, Sample
+from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.sampling import Sample
 from glowpy_ir.ops.scores import CouplePairs
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
@@ -346,7 +348,7 @@ KERNELS: Mapping[type[Op], Select] = {
     LogSoftmax: softmax_of_rows,
     MatMul: computed_matmul,
     MaxPool: pool,
-    MaxRoiPool: plainly(sampling.max_roi_pool),
+    MaxRoiPool: plainly(roi.max_roi_pool),
     NonZero: places_not_zero,
     PackedConv: packed_conv,
     PackedMatMul: packed_matmul,
@@ -359,7 +361,7 @@ KERNELS: Mapping[type[Op], Select] = {
     ReduceMin: reduce,
     ReduceProd: reduce,
     ReduceSum: reduce,
-    RoiAlign: plainly(sampling.roi_align),
+    RoiAlign: plainly(roi.roi_align),
     RowOrder: lambda site: sorting.row_order(site.results[0], site.operands[0], site.target),
     RunningProduct: cumulated,
     RunningSum: cumulated,

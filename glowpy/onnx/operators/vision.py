@@ -10,7 +10,8 @@ from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.operators.windows import read_pads, read_windows, spatial_ints
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Value
-from glowpy_ir.ops.sampling import Interpolation, MaxRoiPool, Outside, RoiAlign
+from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.sampling import Interpolation, Outside
 from glowpy_ir.ops.vision import Col2Im, DeformConv, GridSample
 
 
