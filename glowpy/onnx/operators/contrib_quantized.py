@@ -11,7 +11,7 @@ from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.op import Op
 from glowpy_ir.ops.activation import LeakyRelu
-from glowpy_ir.ops.elementwise import Add, Div, Mul, Sub, scalar
+from glowpy_ir.ops.elementwise import Add, Div, Mul, Splat, Sub, scalar
 from glowpy_ir.ops.functions import Sigmoid
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.logic import Select
@@ -180,22 +180,25 @@ def load_matmul_nbits(c: NodeContext) -> Value:
     if packed.type.kind is not Kind.U8 or packed.type.count != columns * blocks * block * bits // 8:
         raise BadModel(f"{packed.type} are not {columns} columns of {blocks} blocks of {block} numbers of {bits} bits")
     b, kind = c.b, lhs.type.kind
-    shape = (columns, blocks, block)
-    steps = b.add(Reshape(shape), b.add(UnpackBits(bits), packed))
-    zero = c.optional(3)
+    parts = (columns, blocks)
+    steps = b.add(Reshape((columns, blocks * block)), b.add(UnpackBits(bits), packed))
+    scale, zero = b.add(Reshape(parts), c.input(2)), c.optional(3)
+    offset = None
     if zero is None:
-        zero = scalar(b, 1 << bits - 1, steps)
+        stored = b.add(Splat(1 << bits - 1, Kind.U8, parts))
     elif zero.type.kind is Kind.U8:
-        rows = b.add(UnpackBits(bits), b.add(Reshape((columns, zero.type.count // columns)), zero))
-        zero = b.add(Reshape((columns, blocks, 1)), b.add(full_slice(rows.type.shape, 1, 0, blocks), rows))
+        numbers = b.add(UnpackBits(bits), b.add(Reshape((columns, zero.type.count // columns)), zero))
+        stored = b.add(full_slice(numbers.type.shape, 1, 0, blocks), numbers)
     else:
-        zero = b.add(Reshape((columns, blocks, 1)), zero)
-    scale = b.add(Reshape((columns, blocks, 1)), c.input(2))
-    steps = b.add(Sub(), cast(b, steps, Kind.F32), cast(b, zero, Kind.F32))
-    rows = b.add(Reshape((columns, blocks * block)), b.add(Mul(), steps, cast(b, scale, Kind.F32)))
+        stored = b.add(Splat(0, Kind.U8, parts))
+        offset = b.add(Mul(), b.add(Reshape(parts), zero), scale)
+    rows = b.add_unfolded(DequantizeLinear(1, block, kind), steps, scale, stored)
+    if offset is not None:
+        apart = b.add(Sub(), b.add(Reshape((*parts, block)), rows), b.add(Reshape((*parts, 1)), offset))
+        rows = b.add(Reshape(rows.type.shape), apart)
     if blocks * block != depth:
         rows = b.add(full_slice(rows.type.shape, 1, 0, depth), rows)
-    result = b.add(MatMul(), lhs, b.add(Transpose((1, 0)), cast(b, rows, kind)))
+    result = b.add(MatMul(), lhs, b.add(Transpose((1, 0)), rows))
     for addend in _given(c, 5):
         result = b.add(Add(), result, addend)
     return result
