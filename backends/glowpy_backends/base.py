@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from glowpy_ir.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:  # a compiled model runs without these
+    from glowpy_backends.weights import WeightPool
     from glowpy_ir.literals import Vocabulary
     from glowpy_ir.op import Composite, Op
     from glowpy_ir.program import Program
@@ -37,6 +38,8 @@ class BackendOptions:
     """Treat numbers below the normal range as zero; faster on data that has many of them."""
     cache: Path | None = None
     """The folder of the object cache; None: the user's."""
+    weights: WeightPool | None = field(default=None, compare=False, repr=False)
+    """Where programs of one model find the large weights of each other; None: this one is alone."""
 
 
 class Executable(Protocol):

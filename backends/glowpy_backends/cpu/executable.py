@@ -1,4 +1,4 @@
-"""Compiled programs at work: linked code, a segment of weights, and memory for each call in flight."""
+"""Compiled programs at work: linked code, weights, and memory for each call in flight."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from glowpy_backends.base import BackendOptions
 from glowpy_backends.cpu.context import Slot
 from glowpy_backends.cpu.emit import emit_assembly
 from glowpy_backends.cpu.link import link
-from glowpy_backends.cpu.memory import aligned, map_file
+from glowpy_backends.cpu.memory import ALIGNMENT, aligned, map_file
 from glowpy_backends.cpu.processors import default_threads
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, BARRIER_BYTES, FLUSH_DENORMALS, RESTORE_DENORMALS
 from glowpy_backends.cpu.threads import pool, thread_library
+from glowpy_backends.weights import WeightPool
 from glowpy_ir.errors import InvalidIR, Unsupported, UsageError
 from glowpy_ir.types import Array, TensorType
 
@@ -43,6 +44,8 @@ class Signature:
     arena: int
     scratch: int
     weights: int
+    large: tuple[int, ...]
+    """Of each weight that has a slot of its own."""
     target: Target
 
 
@@ -54,6 +57,7 @@ class NativeProgram:
         signature: Signature,
         objects: Sequence[bytes],
         weights: Array,
+        large: Sequence[Array],
         options: BackendOptions,
         modules: Mapping[str, str],
     ) -> None:
@@ -62,6 +66,7 @@ class NativeProgram:
         self._signature = signature
         self._objects = tuple(objects)
         self._weights = weights
+        self._large = tuple(large)
         self._modules = modules
         self._threads = options.threads or default_threads()
         self._cache = options.cache
@@ -88,9 +93,11 @@ class NativeProgram:
         """The program that was compiled just now."""
         if program.arena is None:
             raise InvalidIR(f"the activations of {program.name} have no addresses")
-        from glowpy_backends.cpu.net import gather_weights  # with what only compiling needs
+        from glowpy_backends.cpu.net import gather_weights, large_weights  # with what only compiling needs
 
         weights = gather_weights(program)
+        pool = options.weights or WeightPool()
+        large = pool.placed([weight.data for weight in large_weights(program)], aligned, ALIGNMENT)
         signature = Signature(
             net.symbol,
             tuple((buffer.name, str(buffer.type)) for buffer in program.inputs),
@@ -98,9 +105,10 @@ class NativeProgram:
             program.arena,
             net.scratch_bytes,
             weights.nbytes,
+            tuple(array.nbytes for array in large),
             target,
         )
-        return cls(signature, list(objects.values()), weights, options, modules)
+        return cls(signature, list(objects.values()), weights, large, options, modules)
 
     def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """The outputs by name; inputs must have the types of the signature."""
@@ -121,14 +129,16 @@ class NativeProgram:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return _Call(self._signature, self._weights, self._threads)
+        return _Call(self._signature, self._weights, self._large, self._threads)
 
     def save(self, folder: Path) -> None:
         manifest = {**asdict(self._signature), "objects": [len(code) for code in self._objects]}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
         (folder / CODE).write_bytes(b"".join(self._objects))
         with (folder / WEIGHTS).open("wb") as file:
-            file.write(self._weights.data)
+            for array in (self._weights, *self._large):
+                file.write(array.data)
+                file.write(bytes(-array.nbytes % ALIGNMENT))
 
     @classmethod
     def load(cls, folder: Path, options: BackendOptions) -> NativeProgram:
@@ -139,16 +149,17 @@ class NativeProgram:
             target = Target(**manifest.pop("target"))
             for key in ("inputs", "outputs"):
                 manifest[key] = tuple((name, type) for name, type in manifest[key])
+            manifest["large"] = tuple(manifest["large"])
             signature = Signature(**manifest, target=target)
             code = (folder / CODE).read_bytes()
-            weights = map_file(folder / WEIGHTS, signature.weights)
+            weights, *large = _parts(folder / WEIGHTS, (signature.weights, *signature.large))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{folder} holds no compiled program ({error}); compile the model again") from None
         if sum(sizes) != len(code):
             raise UsageError(f"{folder / CODE} is damaged; compile the model again")
         ends = np.cumsum([0, *sizes]).tolist()
         objects = [code[start:end] for start, end in pairwise(ends)]
-        return cls(signature, objects, weights, options, {})
+        return cls(signature, objects, weights, large, options, {})
 
     def listing(self, kind: str) -> str:
         if not self._modules:
@@ -162,16 +173,25 @@ class NativeProgram:
         raise UsageError(f"the cpu backend makes no {kind!r}; it makes llvm and asm")
 
 
+def _parts(path: Path, sizes: Sequence[int]) -> list[Array]:
+    """What lies in a file, one after the other, each aligned; nothing is read."""
+    starts = np.cumsum([0, *(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]).tolist()
+    whole = map_file(path, starts[-1])
+    return [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+
+
 class _Call:
     """The memory of one call: arena and scratch, and the table of pointers that the entry takes."""
 
-    def __init__(self, signature: Signature, weights: Array, threads: int) -> None:
+    def __init__(self, signature: Signature, weights: Array, large: Sequence[Array], threads: int) -> None:
         self.arena = aligned(signature.arena)
         self.scratch = aligned(signature.scratch * threads)
         self.barrier = aligned(BARRIER_BYTES)
-        count = Slot.FIRST_IO + len(signature.inputs) + len(signature.outputs)
-        self.table = (ctypes.c_void_p * count)()
+        first = Slot.FIRST_IO + len(signature.inputs) + len(signature.outputs)
+        self.table = (ctypes.c_void_p * (first + len(large)))()
         self.table[Slot.ARENA] = self.arena.ctypes.data
         self.table[Slot.WEIGHTS] = weights.ctypes.data
         self.table[Slot.SCRATCH] = self.scratch.ctypes.data
         self.table[Slot.BARRIER] = self.barrier.ctypes.data
+        for slot, array in enumerate(large, start=first):
+            self.table[slot] = array.ctypes.data

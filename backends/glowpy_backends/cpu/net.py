@@ -9,7 +9,7 @@ Regions have tables like that, and ``control`` calls them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, FLUSH_DENORMALS, RESTORE_DENORMALS
+from glowpy_backends.weights import LARGE
 from glowpy_ir.program import Activation, Buffer, Compute, Instruction, Program, Scratch, Storage, Weight, ZeroHalo
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -38,8 +39,10 @@ class Net:
 def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
     """Where each weight lies in the segment of weights, in the order of use; and the size of the segment, in bytes.
 
-    Equal weights lie at one place: both branches of a choice often use the same ones.
+    Equal weights lie at one place: both branches of a choice often use the same ones. Large ones have slots of the
+    context instead, see ``large_weights``.
     """
+    large = set(large_weights(program))
     offsets: dict[Storage, int] = {}
     alike: dict[Hashable, list[Weight]] = {}
     end = 0
@@ -47,7 +50,7 @@ def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
         for instruction in part.instructions:
             for buffer in operand_buffers(instruction):
                 weight = buffer.storage
-                if not isinstance(weight, Weight) or weight in offsets:
+                if not isinstance(weight, Weight) or weight in offsets or weight in large:
                     continue
                 others = alike.setdefault((weight.type, weight.halo, weight.data.flat[:16].tobytes()), [])
                 twin = next((other for other in others if _are_equal(weight.data, other.data)), None)
@@ -55,6 +58,18 @@ def weight_offsets(program: Program) -> tuple[dict[Storage, int], int]:
                 offsets[weight] = end if twin is None else offsets[twin]
                 end += 0 if twin else -(-weight.nbytes // ALIGNMENT) * ALIGNMENT
     return offsets, end
+
+
+def large_weights(program: Program) -> list[Weight]:
+    """The weights that programs may share, in the order of use; those of regions are none of them."""
+    inner = {buffer.storage for part in program.programs() if part is not program for buffer in _operands(part)}
+    storages = dict.fromkeys(buffer.storage for buffer in _operands(program))
+    return [w for w in storages if isinstance(w, Weight) and w.nbytes >= LARGE and not w.halo and w not in inner]
+
+
+def _operands(program: Program) -> Iterator[Buffer]:
+    for instruction in program.instructions:
+        yield from operand_buffers(instruction)
 
 
 def _are_equal(a: Array, b: Array) -> bool:
@@ -89,7 +104,7 @@ def emit_net(
     scratch_bytes = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
     scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
     b.declare(BARRIER, VOID, [PTR, I64])
-    table = _Code(b, kernels, weight_offsets(program)[0]).table(program)
+    table = _Code(b, kernels, weight_offsets(program)[0]).table(program, large_weights(program))
     _define_run(b)
     with b.function("net", [PTR, I64, I64]) as (context, thread, threads):
         before = _flush(b) if flush_denormals else None
@@ -172,9 +187,9 @@ class _Code:
     """The adapters for instructions with regions, by all that their code depends on."""
     tables: int = 0
 
-    def table(self, program: Program) -> str:
-        """The name of the table that stands for a program."""
-        caller = (*program.inputs, *program.outputs)
+    def table(self, program: Program, large: Sequence[Weight] = ()) -> str:
+        """The name of the table that stands for a program; ``large`` are the weights with slots of their own."""
+        caller = (*program.inputs, *program.outputs, *large)
         slots: dict[Storage, int] = {buffer: Slot.FIRST_IO + i for i, buffer in enumerate(caller)}
         steps: list[str] = []
         places: list[str] = []
@@ -244,7 +259,7 @@ class _Code:
         match storage:
             case Activation(offset=int(start)):
                 return Slot.ARENA, start + offset
-            case Weight():
+            case Weight() if storage in self.weights:
                 return Slot.WEIGHTS, self.weights[storage] + offset
             case _:
                 return slots[storage], offset
