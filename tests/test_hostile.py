@@ -103,6 +103,19 @@ def test_a_window_larger_than_any_memory_is_refused() -> None:
         glowpy.compile(model([node], [tensor("x", [1, 1, 4, 4])], ["y"]))
 
 
+@pytest.mark.parametrize("trips", [None, 1 << 62])
+def test_a_loop_without_end_is_refused(trips: int | None) -> None:
+    inside = [tensor("n", [], TensorProto.INT64), tensor("c", [], TensorProto.BOOL), tensor("t", [2])]
+    step = helper.make_node("Relu", ["t"], ["u"]), helper.make_node("Identity", ["c"], ["d"])
+    body = helper.make_graph(step, "body", inside, [tensor("d", [], TensorProto.BOOL), tensor("u", [2])])
+    loop = helper.make_node("Loop", ["" if trips is None else "trips", "", "x"], ["y"], body=body)
+    proto = model([loop], [tensor("x", [2])], ["y"])
+    if trips is not None:
+        proto.graph.initializer.append(helper.make_tensor("trips", TensorProto.INT64, [], [trips]))
+    with pytest.raises(Findings, match="does not end"):
+        glowpy.compile(proto)
+
+
 def referring() -> ModelProto:
     node = helper.make_node("LeakyRelu", ["x"], ["y"])
     node.attribute.append(AttributeProto(name="alpha", ref_attr_name="a", type=AttributeProto.FLOAT))

@@ -29,6 +29,9 @@ from glowpy_ir.types import Kind
 FOREVER = np.array(np.iinfo(np.int64).max)
 """The number of trips of a loop that only its condition ends."""
 
+MOST_TRIPS = 1 << 50
+"""So many iterations of a nanosecond take a fortnight."""
+
 MOST_STACKED = 1 << 26
 """Bytes for which what a loop stacks may have room that it does not use; else its iterations are counted first."""
 
@@ -125,6 +128,8 @@ class _Loop:
     def load(self) -> tuple[Named, ...]:
         """What is carried at last, and what the iterations stacked."""
         region = self._region(self.wanted)
+        if self._goes_on(region) and isinstance(self.trips, Constant) and self.trips.data.item() > MOST_TRIPS:
+            raise BadModel("the loop does not end, or not in years: its condition stays true")
         if not any(self.wanted):
             return (*self._add(region, None)[:-1], *(Hole.ABSENT for _ in self.wanted))
         room = self._room(region)
@@ -141,7 +146,7 @@ class _Loop:
         or if there is no telling how many there could be, and the iterations must be counted first."""
         if self.room is not None:
             return self.room
-        if all(isinstance(value, Constant) and value.data.item() for value in (region.outputs[0], self.condition)):
+        if self._goes_on(region):
             dims = self.c.b.dims_of(self.trips)
             if dims and not isinstance(dims[0], int):
                 return dims[0]
@@ -150,6 +155,10 @@ class _Loop:
             return None
         done = self._add(self._region([False] * len(self.wanted)), None)[-1]
         return int(self.c.demand(done, "the number of iterations").item())
+
+    def _goes_on(self, region: Region) -> bool:
+        """Whether the conditions, before the loop and after each iteration, are known to be true."""
+        return all(isinstance(v, Constant) and v.data.item() for v in (region.outputs[0], self.condition))
 
     def _enough(self, region: Region) -> int | None:
         """For how many iterations there must be room, if that is not far too much."""
