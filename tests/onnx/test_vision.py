@@ -100,6 +100,12 @@ def test_missing_windows_do_not_make_nan() -> None:
     assert not np.isnan(result).any()
 
 
+def test_an_image_that_is_mostly_gaps_is_refused() -> None:
+    inputs = {"x": np.ones((1, 1, 2), np.float32), "_image": np.array([1 << 40, 1]), "_kernel": np.array([1, 1])}
+    with pytest.raises(Findings, match="is larger than"):
+        run_model(node_model("Col2Im", inputs, 18, strides=[(1 << 40) - 1, 1]), {"x": inputs["x"]})
+
+
 @pytest.mark.parametrize(
     ("operator", "shapes", "attributes", "words"),
     [

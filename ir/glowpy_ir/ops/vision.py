@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glowpy_ir.dims import Dim, product
-from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.errors import TypeMismatch, Unsupported
 from glowpy_ir.op import Composite, Emitter, T
 from glowpy_ir.ops.elementwise import Add, Mul, Sub, scalar
 from glowpy_ir.ops.linear import MatMul
@@ -18,6 +18,9 @@ from glowpy_ir.ops.resampling import Resample
 from glowpy_ir.ops.sampling import Interpolation, Outside, Sample
 from glowpy_ir.types import Array, Kind
 from glowpy_ir.windows import Windows
+
+MOST_PLACES = 1 << 22
+"""The largest dimension of an image that is put together by a table of its places."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ class Col2Im(Composite):
 
     def expand(self, e: Emitter[T], input: T) -> T:
         type, rank = e.type_of(input), len(self.image)
+        if max(self.image, default=0) > MOST_PLACES:
+            raise Unsupported(f"an image of {self.image} is larger than {MOST_PLACES} along a dimension")
         windows = Windows(self.kernel, self.strides, self.before, self.after, self.dilations)
         counts = type.with_shape(*windows.count(type.with_shape(1, 1, *self.image))).extents
         taps = math.prod(self.kernel)
