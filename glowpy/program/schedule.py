@@ -10,7 +10,6 @@ from operator import itemgetter
 from glowpy.program.scheduling import Step, order
 from glowpy_ir.program import (
     Activation,
-    Buffer,
     Instruction,
     Operand,
     Output,
@@ -57,19 +56,35 @@ def dependences(instructions: Sequence[Instruction]) -> list[set[int]]:
             if storage in zeroed:
                 earlier.add(zeroed[storage])
             if isinstance(instruction, ZeroHalo):
-                earlier.update(j for j, _, _ in touched.get(storage, _Touched()).all())
+                earlier.update(touch.number for touch in touched.get(storage, _Touched()).all())
                 zeroed[storage] = i
                 continue
-            known = touched.setdefault(storage, _Touched())
-            near = known.near(operand.buffer)
-            earlier.update(j for j, buffer, writes in near if _conflict(operand, buffer, writes))
-            known.add((i, operand.buffer, operand.writes))
+            if operand.buffer.type.count:
+                touch = _Touch(i, operand)
+                known = touched.setdefault(storage, _Touched())
+                earlier.update(other.number for other in known.near(touch) if touch.conflicts(other))
+                known.add(touch)
         after.append(earlier - {i})
     return after
 
 
-_Touch = tuple[int, Buffer, bool]
-"""The number of an instruction, and what it touches; whether it writes there."""
+class _Touch:
+    """An instruction, by its number, that touches a part of a storage."""
+
+    def __init__(self, number: int, operand: Operand) -> None:
+        self.number = number
+        self.buffer, self.writes = operand.buffer, operand.writes
+        box = box_of(operand.buffer)
+        self.bounds = box.bounds if box else []
+        """In each dimension; none if it is not cut out by slices alone."""
+
+    def conflicts(self, other: _Touch) -> bool:
+        """Whether the two may share an element, and one writes it."""
+        if not (self.writes or other.writes):
+            return False
+        if self.bounds and other.bounds:
+            return all(b > c and d > a for (a, b), (c, d) in zip(self.bounds, other.bounds, strict=True))
+        return may_overlap(self.buffer, other.buffer)
 
 
 @dataclass
@@ -83,25 +98,23 @@ class _Touched:
     anywhere: list[_Touch] = field(default_factory=list)
 
     def add(self, touch: _Touch) -> None:
-        box, extents = box_of(touch[1]), touch[1].storage.type.extents
-        if not box or not extents:
+        if not touch.bounds:
             self.anywhere.append(touch)
             return
-        bounds = box.bounds
-        shares = [(end - start) / max(1, extent) for (start, end), extent in zip(bounds, extents, strict=True)]
+        extents = touch.buffer.storage.type.extents
+        shares = [(end - start) / extent for (start, end), extent in zip(touch.bounds, extents, strict=True)]
         axis = shares.index(min(shares))
-        start, end = bounds[axis]
+        start, end = touch.bounds[axis]
         insort(self.listed.setdefault((axis, (end - start).bit_length()), []), (start, touch), key=itemgetter(0))
 
-    def near(self, buffer: Buffer) -> Iterator[_Touch]:
-        """All that may overlap a buffer, and more."""
-        box = box_of(buffer)
-        if box is None:
+    def near(self, touch: _Touch) -> Iterator[_Touch]:
+        """All that may conflict with another, and more."""
+        if not touch.bounds:
             yield from self.all()
             return
         yield from self.anywhere
         for (axis, bits), entries in self.listed.items():
-            first, end = box.bounds[axis]
+            first, end = touch.bounds[axis]
             place = bisect(entries, first - (1 << bits), key=itemgetter(0))
             while place < len(entries) and entries[place][0] < end:
                 yield entries[place][1]
@@ -111,7 +124,3 @@ class _Touched:
         yield from self.anywhere
         for entries in self.listed.values():
             yield from (touch for _, touch in entries)
-
-
-def _conflict(operand: Operand, buffer: Buffer, writes: bool) -> bool:
-    return (writes or operand.writes) and may_overlap(operand.buffer, buffer)

@@ -236,5 +236,8 @@ def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
 
 def is_static(dims: Iterable[Dim]) -> bool:
     """Whether all dimensions are known."""
-    return all(isinstance(dim, int) for dim in dims)
+    for dim in dims:  # noqa: SIM110 (asked so often that a generator would take its time)
+        if not isinstance(dim, int):
+            return False
+    return True
 

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -161,7 +161,7 @@ class TensorType:
         """The shape, all dimensions known; Unsupported if one is not."""
         if not self.is_static:
             raise Unsupported(f"{self} still has dimensions without a value; bind them (--dim NAME=VALUE)")
-        return tuple(dim for dim in self.shape if isinstance(dim, int))
+        return cast("tuple[int, ...]", self.shape)
 
     @property
     def count(self) -> int:
