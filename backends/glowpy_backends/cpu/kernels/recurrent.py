@@ -6,6 +6,7 @@ one register tile ends with everything that these units need for their next stat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,9 @@ from glowpy_ir.types import Kind, TensorType
 _SUMS = 4
 """Sums of a row side by side, which hide the latency of a multiplication."""
 _TILES = 2
-"""Register tiles of sequences that share a panel of weights while it is in the cache."""
+"""Register tiles of sequences that share a panel of weights, if these do not stay in the cache from step to step."""
+_RESIDENT = 1 << 19
+"""Bytes of weights that do."""
 
 
 def panel_vectors(gates: int, hidden: int, lanes: int) -> int:
@@ -159,7 +162,9 @@ class _Emitter:
     def blocks(self) -> list[tuple[int, int]]:
         """The sequences in blocks: how many in one, how many blocks."""
         batch = self.results[0].shape[1]
-        return split(batch, batch if self.is_quantized else _TILES * self.tile_rows) if batch else []
+        weights = sum(math.prod(stage.weights.shape) * stage.weights.kind.nbytes for stage in self.stages)
+        most = self.tile_rows * (1 if weights <= _RESIDENT else _TILES)
+        return split(batch, batch if self.is_quantized else most) if batch else []
 
     @property
     def first_state(self) -> int:
