@@ -136,6 +136,7 @@ FAULTS = [
     ("TopK", {"x": X, "_k": np.array([1, 2])}, {}, "one number"),
     ("TopK", {"x": X, "k": np.array([1])}, {}, "input 1 .* must be constant"),
     ("OneHot", {"i": np.array([1]), "_d": np.array(-1), "v": X[0, 0, :2]}, {}, "depth"),
+    ("OneHot", {"i": np.array([1]), "_d": np.array(np.inf), "v": X[0, 0, :2]}, {}, "depth"),
     ("CumSum", {"x": X, "_a": np.array(3)}, {}, "axis 3"),
 ]
 

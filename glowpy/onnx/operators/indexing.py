@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from glowpy.onnx.context import Loader, NodeContext, Table, positive_axis
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.graph import Value
@@ -12,7 +14,7 @@ from glowpy_ir.ops.elementwise import Splat
 from glowpy_ir.ops.indexing import Gather, GatherElements, GatherND, ScatterElements, ScatterND, Update
 from glowpy_ir.ops.movement import Reshape, full_slice
 from glowpy_ir.ops.sorting import TopK
-from glowpy_ir.types import Kind
+from glowpy_ir.types import Array, Kind
 
 
 def load_gather(c: NodeContext) -> Value:
@@ -52,11 +54,17 @@ def _update(c: NodeContext) -> Update:
 def load_one_hot(c: NodeContext) -> Value:
     indices = c.input(0)
     axis = positive_axis(c.attributes.int("axis", -1), indices.type.rank + 1)
-    (depth,) = c.dims(1) if c.type(1).kind.is_integer else (int(c.known(1).item()),)
+    (depth,) = c.dims(1) if c.type(1).kind.is_integer else (_whole(c.known(1)),)
     if isinstance(depth, int) and depth < 0:
         raise TypeMismatch(f"the depth is {depth}")
     index = indices if indices.type.kind is Kind.I64 else c.b.add(Cast(Kind.I64), indices)
     return c.b.add(OneHot(axis, depth), index, c.input(2))
+
+
+def _whole(number: Array) -> int:
+    if number.size != 1 or not np.isfinite(number).all():
+        raise TypeMismatch(f"the depth is {number.tolist()}")
+    return int(number.item())
 
 
 def load_trilu(c: NodeContext) -> Value:

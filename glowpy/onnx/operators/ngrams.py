@@ -20,6 +20,8 @@ from glowpy_ir.ops.lookup import FindKey
 from glowpy_ir.ops.movement import Reshape, full_slice
 from glowpy_ir.types import Array, Kind
 
+MOST_COLUMNS = 1 << 24
+
 MOST_WALKS = 1 << 9
 """The most ways to step through words, for all lengths of n-grams together."""
 
@@ -91,17 +93,18 @@ def load_tf_idf_vectorizer(c: NodeContext) -> Value:
         raise TypeMismatch(f"rows of words are needed, not {input.type}")
     if not 1 <= shortest <= longest or skips < 0 or columns.min(initial=0) < 0:
         raise BadModel(f"n-grams of {shortest} to {longest} words with {skips} skips have no meaning")
+    if columns.max(initial=0) >= MOST_COLUMNS:
+        raise Unsupported(f"column {columns.max()} is too far; at most {MOST_COLUMNS} are supported")
     if weights.size not in (0, len(columns)):
         raise BadModel(f"there are {weights.size} weights for {len(columns)} n-grams")
     if weighting is Weighting.TF or not weights.size:
         weights = np.ones(len(columns), np.float32)
     size = int(columns.max(initial=-1)) + 1
-    counts = c.b.add(Splat(0, Kind.F32, (*input.type.shape[:-1], size)))  # whether it is too large is seen here
     ends = np.cumsum([len(part) for part in grams])[:-1]
     split = (grams, np.split(columns, ends), np.split(weights, ends))
     chosen = [[part if shortest <= n <= longest else part[:0] for n, part in enumerate(all, 1)] for all in split]
     if not any(map(len, chosen[0])):
-        return counts
+        return c.b.add(Splat(0, Kind.F32, (*input.type.shape[:-1], size)))
     words = input if input.type.rank == 2 else c.b.add(Reshape((1, *input.type.shape)), input)
     words = c.b.add(Cast(Kind.I64), words) if words.type.kind is Kind.I32 else words
     counts = _counted(c, Pool.of(chosen[0], chosen[1], chosen[2], size), words, skips, weighting, size)
