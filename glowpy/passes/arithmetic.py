@@ -12,9 +12,10 @@ from glowpy.passes.known import combine, is_known, is_used_once, number_in
 from glowpy.passes.ranges import range_of
 from glowpy_ir.graph import Builder, Node, Value
 from glowpy_ir.op import Op
+from glowpy_ir.ops.activation import Relu
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.elementwise import Add, Binary, Div, Max, Min, Mul, Pow, Splat, Sub
-from glowpy_ir.ops.functions import Abs, Neg, Sqrt
+from glowpy_ir.ops.functions import Abs, Ceil, Floor, Neg, Round, Sign, Sqrt
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.logic import And, Less, Not, Or, Select, Xor
 from glowpy_ir.rewrite import Replacement, Rule
@@ -26,6 +27,9 @@ NEUTRAL: dict[Op, float] = {Add(): 0, Sub(): 0, Mul(): 1, Div(): 1, Pow(): 1, Or
 ASSOCIATIVE: tuple[Op, ...] = (Add(), Mul(), Max(), Min(), And(), Or(), Xor())
 
 IDEMPOTENT: tuple[Op, ...] = (Max(), Min(), And(), Or())
+
+SETTLED: tuple[Op, ...] = (Relu(), Abs(), Sign(), Floor(), Ceil(), Round())
+"""What changes nothing where it was applied before."""
 
 
 def put_constants_right(node: Node, b: Builder) -> Replacement:
@@ -42,6 +46,15 @@ def drop_neutral(node: Node, b: Builder) -> Replacement:
     match node:
         case Node(op=op, inputs=(x, c)) if op in NEUTRAL and x.type == node.output.type:
             return x if number_in(c) == NEUTRAL[op] else None
+        case _:
+            return None
+
+
+def drop_second(node: Node, b: Builder) -> Replacement:
+    """f(f(x)) = f(x), of what settles at once"""
+    match node:
+        case Node(op=op, inputs=(Value(producer=Node(op=inner)) as x,)) if op == inner and op in SETTLED:
+            return x
         case _:
             return None
 
@@ -295,6 +308,7 @@ def _holds_all(wide: Kind, narrow: Kind) -> bool:
 RULES: tuple[Rule, ...] = (
     put_constants_right,
     drop_neutral,
+    drop_second,
     multiply_by_zero,
     sum_nothing,
     decide,
