@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from glowpy_ir.errors import InvalidIR
-from glowpy_ir.graph import Builder, Graph, Node, Value
+from glowpy_ir.graph import Builder, Constant, Graph, Node, Value
 
 Replacement = Value | tuple[Value, ...] | None
 
@@ -48,9 +48,11 @@ def rewrite(graph: Graph, rules: tuple[Rule, ...]) -> bool:
                 continue
             gone.add(dead)
             graph.remove(dead)
-            for value in dead.inputs:
+            for value in dict.fromkeys(dead.inputs):
                 if value.producer is not None:
                     stack.append(value.producer)
+                elif isinstance(value, Constant) and not value.users and value not in graph.outputs:
+                    graph.remove_constant(value)  # at once: what folding leaves behind is large
                 if len(value.users) == 1:  # it has become the only use, which rules may ask for
                     enqueue(next(iter(value.users)))
 
