@@ -37,7 +37,7 @@ def test_places_not_zero(shape: tuple[int, ...], kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.F64, Kind.I8, Kind.U8, Kind.I64, Kind.BOOL], ids=str)
-@pytest.mark.parametrize("shape", [(1, 1), (37, 1), (50, 3), (5, 0)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (37, 1), (1025, 1), (50, 3), (5, 0)], ids=str)
 def test_order_of_rows(shape: tuple[int, int], kind: Kind) -> None:
     x = RNG.integers(-2 if kind.is_signed else 0, 3, shape).astype(kind.dtype)
     if kind.is_float and x.size > 40:
