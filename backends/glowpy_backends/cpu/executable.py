@@ -17,7 +17,7 @@ from glowpy_backends.base import BackendOptions
 from glowpy_backends.cpu.context import Slot
 from glowpy_backends.cpu.emit import emit_assembly
 from glowpy_backends.cpu.link import link
-from glowpy_backends.cpu.memory import ALIGNMENT, aligned, map_file
+from glowpy_backends.cpu.memory import ALIGNMENT, address_of, aligned, map_file
 from glowpy_backends.cpu.processors import default_threads
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.threadcode import BARRIER, BARRIER_BYTES, FLUSH_DENORMALS, RESTORE_DENORMALS
@@ -77,6 +77,7 @@ class NativeProgram:
         types = [(name, TensorType.parse(type)) for name, type in signature.outputs]
         self._outputs = [(name, type.extents, type.kind.dtype) for name, type in types]  # now, not in each call
         self._inputs = [name for name, _ in signature.inputs]
+        self._io = slice(int(Slot.FIRST_IO), Slot.FIRST_IO + len(self._inputs) + len(self._outputs))
         self._idle: list[_Call] = []
         self._lock = Lock()
 
@@ -118,9 +119,8 @@ class NativeProgram:
         results = [
             given[name] if name in given else np.empty(extents, dtype) for name, extents, dtype in self._outputs
         ]
-        for slot, array in enumerate((*inputs, *results), start=Slot.FIRST_IO):
-            call.table[slot] = array.ctypes.data
-        pool(self._cache).run(self._entry, ctypes.addressof(call.table), self._threads)
+        call.table[self._io] = [address_of(array) for array in (*inputs, *results)]
+        pool(self._cache).run(self._entry, call.address, self._threads)
         with self._lock:
             self._idle.append(call)
         return {name: array for (name, *_), array in zip(self._outputs, results, strict=True)}
@@ -188,10 +188,10 @@ class _Call:
         self.scratch = aligned(signature.scratch * threads)
         self.barrier = aligned(BARRIER_BYTES)
         first = Slot.FIRST_IO + len(signature.inputs) + len(signature.outputs)
-        self.table = (ctypes.c_void_p * (first + len(large)))()
-        self.table[Slot.ARENA] = self.arena.ctypes.data
-        self.table[Slot.WEIGHTS] = weights.ctypes.data
-        self.table[Slot.SCRATCH] = self.scratch.ctypes.data
-        self.table[Slot.BARRIER] = self.barrier.ctypes.data
-        for slot, array in enumerate(large, start=first):
-            self.table[slot] = array.ctypes.data
+        self.table = (ctypes.c_size_t * (first + len(large)))()
+        self.address = ctypes.addressof(self.table)
+        self.table[Slot.ARENA] = address_of(self.arena)
+        self.table[Slot.WEIGHTS] = address_of(weights)
+        self.table[Slot.SCRATCH] = address_of(self.scratch)
+        self.table[Slot.BARRIER] = address_of(self.barrier)
+        self.table[first:] = [address_of(array) for array in large]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from pathlib import Path
 
@@ -17,6 +18,15 @@ HUGE_PAGE = 2 << 20
 
 SLACK = 4096
 """Bytes behind a block that may be read: kernels fetch ahead."""
+
+
+_DATA = object.__basicsize__
+"""Where an array's structure holds the address of its elements: behind what all objects have (NumPy's C API)."""
+
+
+def address_of(array: Array) -> int:
+    """Where the elements lie; ``array.ctypes.data`` says the same, but takes microseconds."""
+    return ctypes.c_size_t.from_address(id(array) + _DATA).value
 
 
 def aligned(size: int) -> Array:
