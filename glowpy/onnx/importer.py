@@ -106,9 +106,13 @@ class Importer:
 
     def _meet(self, placeholder: Value, key: str) -> None:
         """Note a placeholder of this graph for what is found under ``key``."""
-        self.facts[placeholder] = key
-        self._here[key] = placeholder
+        self.keep(placeholder, key)
         self._named.add(placeholder)
+
+    def keep(self, value: Value, key: str) -> None:
+        """Note that a value of this graph is found under ``key``, from now on or when it has run."""
+        self.facts[value] = key
+        self._here[key] = value
 
     def begin_part(self, builder: FoldingBuilder) -> None:
         """Go on in a new graph, and try again what had to wait."""

@@ -212,7 +212,7 @@ class _Keep:
                 case Constant(data=data):
                     facts[value] = data
                 case _:
-                    facts[value] = self._output(value, f"{self.number}/{value.name}")
+                    self.importer.keep(value, self._output(value, f"{self.number}/{value.name}"))
         return facts[value]
 
     def key(self, value: Value) -> str:
