@@ -38,7 +38,17 @@ def check_top(op: TopK, x: Array, target: Target) -> None:
 @pytest.mark.parametrize("largest", [False, True])
 @pytest.mark.parametrize(
     ("shape", "axis", "count"),
-    [((1,), 0, 1), ((9,), 0, 9), ((9,), 0, 0), ((64,), 0, 31), ((64,), 0, 33), ((2, 1000), 1, 999), ((3, 50, 2), 1, 5), ((4, 3), 0, 4), ((2, 7), 1, 1)],
+    [
+        ((1,), 0, 1),
+        ((9,), 0, 9),
+        ((9,), 0, 0),
+        ((64,), 0, 31),
+        ((64,), 0, 33),
+        ((2, 1000), 1, 999),
+        ((3, 50, 2), 1, 5),
+        ((4, 3), 0, 4),
+        ((2, 7), 1, 1),
+    ],
     ids=str,
 )
 def test_first_in_order(shape: tuple[int, ...], axis: int, count: int, largest: bool, target: Target) -> None:
