@@ -19,7 +19,10 @@ from glowpy_ir.rewrite import Replacement, Rule, rewrite
 from glowpy_ir.types import Kind, TensorType
 
 GROWTH = 4
-"""A result may take so many times the bytes of its operands: as much as int8 weights gain as float32."""
+"""A result may take so many times the bytes of its operands: as much as int8 weights gain as float32.
+
+Weights that are dequantized for a product of floats do become floats here: that takes memory, and no time later.
+"""
 
 SMALL = 1 << 16
 """Results of at most so many bytes are always computed now."""
