@@ -185,20 +185,16 @@ parts (float[6] x, int64 n) => (float[1,K] y)
     agree(model, *({"x": np.array(x, np.float32), "n": np.array(3)} for x in ([0, 1, 0, 2, 3, 0], [0, 0, 0, 0, 0, 1])))
 
 
-def test_unending() -> None:
-    """A loop without end compiles, as nobody has to wait for it; but nothing has room for all that it would stack."""
-    text = """
-unending (float x) => (float y, float[N] s)
+def test_unending_loop_is_refused() -> None:
+    model = model_of("""
+unending (float x) => (float y)
 <bool t = {1}>
 {
-  y, s = Loop ( , t, x) <
-    body = step (int64 i, bool c, float a) => (bool c1, float b, float e) { c1 = Identity(c) b = Exp(a) e = Neg(a) }
-  >
+  y = Loop ( , t, x) <body = step (int64 i, bool c, float a) => (bool c1, float b) { c1 = Identity(c) b = Exp(a) }>
 }
-"""
-    glowpy.compile(model_of(text.replace("float y, float[N] s", "float y").replace("y, s =", "y =")))
-    with pytest.raises(Findings, match="takes more than 64 GiB"):
-        import_model(model_of(text))
+""")
+    with pytest.raises(Findings, match="does not end"):
+        import_model(model)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +260,30 @@ def test_scan_axes(axes: Sequence[int]) -> None:
     whole = (*shape[: axes[0]], 4, *shape[axes[0] :]) if axes[0] >= 0 else (2, 3, 4)
     feeds = {"start": numbers(2, 3), "x": numbers(*whole), "y": numbers(*whole, seed=1)}
     agree(scan_model(axes, (0, 1, 1, 0), 3), feeds)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scan_that_can_be_no_loop(axis: int, direction: int) -> None:
+    """How many elements of a slice are not zero decides about types."""
+    model = model_of(f"""
+scan (float start, float[A,B] x) => (float last, float[C,D] rows)
+{{
+  last, rows = Scan <
+    num_scan_inputs = 1, scan_input_axes = [{axis}], scan_input_directions = [{direction}],
+    scan_output_axes = [{axis}], scan_output_directions = [{direction}],
+    body = step (float state, float[E] a) => (float next, float[E] row) {{
+      found = NonZero(a)
+      turned = Transpose(found)
+      kept = GatherND(a, turned)
+      sum = ReduceSum <keepdims = 0> (kept)
+      next = Add(state, sum)
+      row = Mul(a, next)
+    }}
+  > (start, x)
+}}
+""")
+    agree(model, {"start": np.array(1, np.float32), "x": np.array([[1, 0, 2], [0, 0, 3], [4, 5, 6]], np.float32)})
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import GraphProto
 
-from glowpy.onnx.context import NodeContext, Table, positive_axis
+from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.folding import FoldingBuilder
 from glowpy.onnx.inputs import declared_shape
 from glowpy.onnx.regions import NotStatic, Region
@@ -21,9 +21,7 @@ from glowpy_ir.dims import Dim
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Constant, Value
 from glowpy_ir.ops.control import COUNT, If, Loop
-from glowpy_ir.ops.elementwise import Sub
-from glowpy_ir.ops.indexing import Gather
-from glowpy_ir.ops.movement import Concat, Reshape, Slice, Transpose
+from glowpy_ir.ops.movement import Reshape, Slice
 from glowpy_ir.types import Kind
 
 FOREVER = np.array(np.iinfo(np.int64).max)
@@ -60,10 +58,11 @@ def _choose(c: NodeContext, branches: Sequence[GraphProto]) -> tuple[Value, ...]
         raise NotStatic("the branches give tensors of different types")
     captures = [*dict.fromkeys(value for region in regions for value in region.captures)]
     graphs = [region.graph(captures) for region in regions]
-    return c.b.add_all(If(), _scalar(c.b, c.input(0)), *captures, regions=graphs)
+    return c.b.add_all(If(), scalar_of(c.b, c.input(0)), *captures, regions=graphs)
 
 
-def _scalar(b: FoldingBuilder, value: Value) -> Value:
+def scalar_of(b: FoldingBuilder, value: Value) -> Value:
+    """The only element of a value."""
     return b.add(Reshape(()), value) if value.type.rank else value
 
 
@@ -80,10 +79,10 @@ def load_loop(c: NodeContext) -> tuple[Named, ...]:
             raise TypeMismatch(f"the number of trips and the condition must be single elements, not {value.type}")
     tensors = tuple(thing for thing in carried if isinstance(thing, Value))
     if len(tensors) == len(carried):
-        loop = _Loop(
+        loop = StaticLoop(
             c,
-            _scalar(c.b, trips) if trips else c.constant(FOREVER),
-            _scalar(c.b, condition) if condition else c.constant(np.array(True)),
+            scalar_of(c.b, trips) if trips else c.constant(FOREVER),
+            scalar_of(c.b, condition) if condition else c.constant(np.array(True)),
             tensors,
             lambda region, number, *now: _run_body(region, body, number, now),
             [c.wants(len(carried) + k) for k in range(len(body.output) - 1 - len(carried))],
@@ -103,7 +102,7 @@ def _run_body(region: Region, body: GraphProto, number: Value, now: Sequence[Val
     condition, *rest = region.run(body, counter, holds, *now)
     if condition.type.kind is not Kind.BOOL or any(dim != 1 for dim in condition.type.shape):
         raise BadModel(f"the condition that the body gives must be one truth value, not {condition.type}")
-    return [_scalar(region.b, condition), *rest]
+    return [scalar_of(region.b, condition), *rest]
 
 
 Body = Callable[..., list[Value]]
@@ -112,8 +111,8 @@ next one, what is carried on, and what is stacked."""
 
 
 @dataclass(frozen=True)
-class _Loop:
-    """A loop on its way into the graph."""
+class StaticLoop:
+    """A loop whose body is a region, on its way into the graph."""
 
     c: NodeContext
     trips: Value
@@ -197,108 +196,4 @@ class _Loop:
         return self.c.b.add_all(loop, *operands, regions=[region.graph(captures)])
 
 
-def load_scan_8(c: NodeContext) -> tuple[Named, ...]:
-    """Scan before version 9: a loop for each element of the batch, each as long as its sequence."""
-    body, count = c.attributes.graph("body"), c.attributes.int("num_scan_inputs")
-    backward = c.attributes.ints("directions", (0,) * count)
-    lengths, operands = c.optional(0), [c.input(index) for index in range(1, len(c.inputs))]
-    if any(value.type.rank < 1 or value.type.shape[0] != operands[0].type.shape[0] for value in operands):
-        raise TypeMismatch("all operands must have the same batch as their first dimension")
-    whole = [_Scanned(axis=0, backward=bool(flag)) for flag in backward]
-    rows = []
-    for number in range(operands[0].type.with_shape(operands[0].type.shape[0]).count):
-        place = c.constant(np.array(number))
-        own = [c.b.add(Gather(0), value, place) for value in operands]
-        trips = c.b.add(Gather(0), lengths, place) if lengths else None
-        rows.append(_scan(c, body, own, whole, [_Scanned()] * _stacked(body, len(own) - count), trips))
-    batches = zip(*rows, strict=True)
-    return tuple(_stack(c, row) if all(isinstance(v, Value) for v in row) else Hole.ABSENT for row in batches)
-
-
-def load_scan(c: NodeContext) -> tuple[Named, ...]:
-    """Scan: a loop that takes slices of its operands apart, and stacks what comes of them."""
-    body, count = c.attributes.graph("body"), c.attributes.int("num_scan_inputs")
-    stacked = _stacked(body, len(c.inputs) - count)
-    takes, gives = (
-        [_Scanned(axis, bool(flag)) for axis, flag in zip(axes, flags, strict=True)]
-        for axes, flags in (
-            (c.attributes.ints(f"scan_{way}_axes", (0,) * n), c.attributes.ints(f"scan_{way}_directions", (0,) * n))
-            for way, n in (("input", count), ("output", stacked))
-        )
-    )
-    return _scan(c, body, [c.input(index) for index in range(len(c.inputs))], takes, gives, None)
-
-
-def _stacked(body: GraphProto, states: int) -> int:
-    if states < 0 or len(body.output) < states:
-        raise BadModel(f"the body gives {len(body.output)} tensors, fewer than {states} states")
-    return len(body.output) - states
-
-
-@dataclass(frozen=True)
-class _Scanned:
-    """How slices lie in a tensor: along which axis, and whether the last comes first."""
-
-    axis: int = 0
-    backward: bool = False
-
-    def element(self, region: Region, whole: Value, number: Value, length: Dim) -> Value:
-        """The slice for an iteration."""
-        b = region.b
-        if self.backward:
-            number = b.add(Sub(), _scalar(b, b.dims((length - 1,))), number)
-        return b.add(Gather(positive_axis(self.axis, whole.type.rank)), region.capture(whole), number)
-
-    def whole(self, c: NodeContext, stack: Value) -> Value:
-        """The tensor whose slices are stacked along the first axis, in the order of the iterations."""
-        rank = stack.type.rank
-        if self.backward:
-            last = stack.type.shape[0] - 1
-            flip = Slice((last, *(0,) * (rank - 1)), stack.type.shape, (-1, *(1,) * (rank - 1)))
-            stack = c.b.add(flip, stack)
-        axis = positive_axis(self.axis, rank)
-        return c.b.add(Transpose((*range(1, axis + 1), 0, *range(axis + 1, rank))), stack) if axis else stack
-
-
-def _scan(
-    c: NodeContext,
-    body: GraphProto,
-    operands: Sequence[Value],
-    takes: Sequence[_Scanned],
-    gives: Sequence[_Scanned],
-    trips: Value | None,
-) -> tuple[Named, ...]:
-    """What is carried at last, and what was stacked; there are ``trips``, or as many as there are slices."""
-    states = len(operands) - len(takes)
-    initial, wholes = operands[:states], operands[states:]
-    if not takes or any(value.type.rank == 0 for value in wholes):
-        raise TypeMismatch("a scan takes slices of at least one tensor that has them")
-    extents = [v.type.shape[positive_axis(way.axis, v.type.rank)] for v, way in zip(wholes, takes, strict=True)]
-    length = extents[0]
-    if any(extent != length for extent in extents):
-        raise TypeMismatch(f"all tensors must have as many slices, but have {', '.join(map(str, extents))}")
-
-    def run(region: Region, number: Value, *now: Value) -> list[Value]:
-        scanned = zip(takes, wholes, strict=True)
-        elements = [way.element(region, whole, number, length) for way, whole in scanned]
-        return [region.b.constant(np.array(True)), *region.run(body, *now, *elements)]
-
-    wanted = [c.wants(states + k) for k in range(len(gives))]
-    limit = _scalar(c.b, c.b.dims((length,))) if trips is None else trips
-    loop = _Loop(c, limit, c.constant(np.array(True)), tuple(initial), run, wanted, length)
-    results = loop.load()
-    ways = zip(gives, results[states:], strict=True)
-    return (*results[:states], *(way.whole(c, s) if isinstance(s, Value) else s for way, s in ways))
-
-
-def _stack(c: NodeContext, values: Sequence[Value]) -> Value:
-    """The values along a new first axis."""
-    return c.b.add(Concat(0), *(c.b.add(Reshape((1, *value.type.shape)), value) for value in values))
-
-
-LOADERS: Table = {
-    ("If", 1): load_if,
-    ("Loop", 1): load_loop,
-    ("Scan", 8): load_scan_8,
-    ("Scan", 9): load_scan,
-}
+LOADERS: Table = {("If", 1): load_if, ("Loop", 1): load_loop}
