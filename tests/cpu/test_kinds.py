@@ -34,7 +34,8 @@ from glowpy_ir.ops.normalization import Standardize
 from glowpy_ir.ops.pooling import ArgMaxPool, AveragePool, MaxPool
 from glowpy_ir.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from glowpy_ir.ops.resampling import Repeat, Resample
-from glowpy_ir.ops.sampling import MaxRoiPool, RoiAlign, Sample
+from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.sampling import Sample
 from glowpy_ir.ops.scores import CouplePairs
 from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax

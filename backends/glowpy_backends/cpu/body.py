@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from glowpy_backends.cpu.builder import Builder, Ssa, constant, zero
 from glowpy_backends.cpu.conversion import REGISTERS, byte_of, low_bits
-from glowpy_backends.cpu.halves import narrow_half, widen_half
+from glowpy_backends.cpu.halves import narrow_half, round_to_half, widen_half
 from glowpy_backends.cpu.scalars import SCALARS
 from glowpy_backends.cpu.small_floats import narrow_small, widen_small
 from glowpy_backends.cpu.view import ELEMENTS, SMALL
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
-from glowpy_ir.ops.convert import SMALL_INTEGERS
-from glowpy_ir.ops.elementwise import Splat
+from glowpy_ir.ops.convert import SMALL_INTEGERS, Cast
+from glowpy_ir.ops.elementwise import Max, Min, Splat
+from glowpy_ir.ops.functions import Abs, Neg
 from glowpy_ir.ops.fused import Step
+from glowpy_ir.ops.logic import Select
 from glowpy_ir.types import Kind, TensorType
+
+_HALVES = (Kind.F16, Kind.BF16)
+_EXACT = (Splat, Cast, Select, Max, Min, Abs, Neg)
+"""Steps after which there is nothing to round."""
 
 
 @dataclass(frozen=True)
 class Body:
     """``steps`` on values of these kinds, numbered as in ``Fused``; without steps, the first value.
 
-    Values come and go as they stand in memory; between, bools are masks, and floats of 16 bits and less are float32.
+    Values come and go as they stand in memory; between, bools are masks, and floats of 16 bits and less are float32,
+    rounded by every step as if it stood alone.
     """
 
     steps: tuple[Step, ...]
@@ -34,15 +43,19 @@ class Body:
         if not self.steps:
             return values[0]
         inside = [enter(b, kind, value) for kind, value in zip(kinds, values, strict=True)]
-        for step in self.steps:
+        for number, step in enumerate(self.steps, 1):
             arguments = [inside[arg] for arg in step.args]
             operands = tuple(kinds[arg] for arg in step.args)
             if isinstance(step.op, Splat):
                 assert isinstance(step.op.value, int | float)  # symbols are bound before code is generated
-                result, kind = constant(step.op.value, REGISTERS[step.op.kind].vector(lanes)), step.op.kind
+                kind = step.op.kind
+                value = float(np.asarray(step.op.value, kind.dtype)) if kind in _HALVES else step.op.value
+                result = constant(value, REGISTERS[kind].vector(lanes))
             else:
                 result = SCALARS[type(step.op)](b, step.op, operands, arguments)
                 kind = result_kind(step.op, operands)
+            if kind in _HALVES and number < len(self.steps) and not isinstance(step.op, _EXACT):
+                result = round_to_half(b, result, ELEMENTS[kind])
             inside.append(result)
             kinds.append(kind)
         return leave(b, kinds[-1], inside[-1])
