@@ -11,7 +11,7 @@ from glowpy_ir.types import Array
 X = np.arange(24.0).reshape(2, 3, 4)
 
 
-@pytest.mark.parametrize("array", [X, X[1:], X[:, ::2], X.T, np.float32(3).reshape(()), np.empty((0, 3)), X[::-1]])
+@pytest.mark.parametrize("array", [X, X[1:], X[:, ::2], X.T, np.asarray(np.float32(3)), np.empty((0, 3)), X[::-1]])
 def test_the_address_is_that_of_the_first_element(array: Array) -> None:
     assert address_of(array) == array.ctypes.data
 
@@ -20,5 +20,5 @@ def test_the_address_is_that_of_the_first_element(array: Array) -> None:
 def test_blocks_are_zero_and_aligned(size: int) -> None:
     block = aligned(size)
     assert block.nbytes == size
-    assert address_of(block) % ALIGNMENT == 0
+    assert size == 0 or address_of(block) % ALIGNMENT == 0
     assert not block.any()
