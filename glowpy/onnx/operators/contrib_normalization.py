@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glowpy.onnx.context import NodeContext, Table
-from glowpy_ir.errors import Unsupported
+from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.op import Op
 from glowpy_ir.ops.elementwise import Add
@@ -46,6 +46,8 @@ def load_embed_layer_normalization(c: NodeContext) -> tuple[Value, ...]:
         raise Unsupported("a mask (input 7) and the counts it makes (output 1) are not supported")
     c.attributes.int("mask_index_type", 0)
     b, ids = c.b, c.input(0)
+    if ids.type.rank != 2 or c.type(3).rank != 2:
+        raise BadModel(f"it takes words [N, S] and a table of positions [P, C], not {ids.type} and {c.type(3)}")
     total = b.add(Gather(0), c.input(2), ids)
     positions = c.optional(8)
     table = c.input(3)

@@ -81,9 +81,10 @@ def load_where(c: NodeContext) -> Value:
 
 def load_concat(c: NodeContext) -> Value:
     """com.microsoft QLinearConcat: the result's scale and zero, then each part with its own."""
-    scale, zero, *rest = c.operands()
-    if not rest or len(rest) % 3:
-        raise BadModel(f"it takes a scale, a zero, and three operands for each part; {len(rest)} are given for parts")
+    operands = c.operands()
+    if len(operands) < 5 or len(operands) % 3 != 2:
+        raise BadModel(f"it takes a scale, a zero, and three operands for each part; not {len(operands)} operands")
+    scale, zero, *rest = operands
     parts = [c.b.add(DequantizeLinear(), *rest[i : i + 3]) for i in range(0, len(rest), 3)]
     joined = c.b.add(Concat(positive_axis(c.attributes.int("axis"), parts[0].type.rank)), *parts)
     return c.b.add(QuantizeLinear(zero.type.kind), joined, scale, zero)
