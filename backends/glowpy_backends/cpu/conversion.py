@@ -6,7 +6,7 @@ In registers, bools are masks, floats of 16 bits and less are f32, and integers 
 from __future__ import annotations
 
 from glowpy_backends.cpu.arithmetic import absolute, bits, clamp, same
-from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Builder, Ssa, Type, zero
+from glowpy_backends.cpu.builder import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Builder, Ssa, Type, constant, zero
 from glowpy_backends.cpu.halves import round_to_half
 from glowpy_backends.cpu.small_floats import round_to_small
 from glowpy_ir.errors import Unsupported
@@ -81,21 +81,20 @@ _HALVES = {Kind.F16: F16, Kind.BF16: BF16}
 
 
 def _saturate(b: Builder, x: Ssa, type: Type, signed: bool) -> Ssa:
-    if type.element_bytes < 4:  # LLVM's own goes lane by lane
-        return _saturate_short(b, x, type, signed)
-    name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{type.mangled}.{x.type.mangled}"
-    b.declare(name, type, [x.type])
-    return b.call(name, [x], type)
-
-
-def _saturate_short(b: Builder, x: Ssa, type: Type, signed: bool) -> Ssa:
-    bits = 8 * type.element_bytes
-    low, high = (same(n - signed * 2 ** (bits - 1), x) for n in (0, 2**bits - 1))
-    if signed:
-        x = b.select(b.compare("ord", x, x), x, zero(x.type))
-    x = b.select(b.compare("ogt", x, low), x, low)  # of NaN, the bound: without a sign that is 0
-    x = b.select(b.compare("olt", x, high), x, high)
-    return b.cast("trunc", b.cast("fptosi", x, x.type.with_element(I32)), type)
+    """Clamped first: LLVM's own conversion that saturates goes lane by lane."""
+    magnitude = 8 * type.element_bytes - signed
+    low, beyond = -(2.0**magnitude) if signed else 0.0, 2.0**magnitude
+    precision = 53 if x.type.scalar == F64 else 24
+    high = beyond - 2.0 ** max(0, magnitude - precision)  # the largest float below
+    inside = b.select(b.compare("ord", x, x), x, zero(x.type)) if signed else x
+    inside = b.select(b.compare("ogt", inside, same(low, x)), inside, same(low, x))  # of NaN, the bound
+    inside = b.select(b.compare("olt", inside, same(high, x)), inside, same(high, x))
+    if type.element_bytes < 4:
+        return b.cast("trunc", b.cast("fptosi", inside, x.type.with_element(I32)), type)
+    result = b.cast("fptosi" if signed else "fptoui", inside, type)
+    if high == beyond - 1:
+        return result
+    return b.select(b.compare("oge", x, same(beyond, x)), constant(2**magnitude - 1, type), result)
 
 
 def _odd_f32(b: Builder, x: Ssa) -> Ssa:
