@@ -29,11 +29,13 @@ from glowpy_ir.evaluate import evaluate
 from glowpy_ir.graph import Builder, Graph, Placeholder
 from glowpy_ir.ops.control import COUNT, Loop
 from glowpy_ir.ops.indexing import Gather
+from glowpy_ir.program import Compute
 from glowpy_ir.program_text import parse_program, print_program
 from glowpy_ir.text import digest, parse, print_graph
 from glowpy_ir.types import Array
 from glowpy_ir.verify import verify
 from glowpy_ir.verify_program import verify_program
+from glowpy_ir.workspace import carried_in_place
 
 TEXT = (Path(__file__).parent / "control.glow").read_text()
 GRAPHS = {name: text for text, name in re.findall(r"^(graph (\w+) \{.*?\n\}\n)", TEXT, re.DOTALL | re.MULTILINE)}
@@ -126,6 +128,19 @@ def test_networks_in_a_loop(network: Graph) -> None:
             assert not found[name][2].any()
 
 
+def test_carried_in_place() -> None:
+    """What is written over in each iteration needs no second place; what is read once more does."""
+    loops = {}
+    for name in ("fibonacci", "fill", "nested"):
+        (loop,) = (i for i in compiled(graph_of(name)).program.instructions if isinstance(i, Compute) and i.regions)
+        loops[name] = carried_in_place(loop.op, loop.regions), [str(buffer.type) for buffer in loop.workspace[1:]]
+    assert loops == {
+        "fibonacci": (set(), ["i64[]", "i64[]"]),
+        "fill": ({0}, ["f32[3]"]),
+        "nested": ({0}, []),
+    }
+
+
 def test_many_calls_at_once() -> None:
     graph = graph_of("nested")
     model = glowpy.compile(graph, threads=2)
@@ -150,8 +165,8 @@ def test_many_calls_at_once() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("u8[192] at=0", "u8[191] at=0", "the workspace of Loop must be u8[192] f32[2,3], but is u8[191] f32[2,3]"),
-        ("@scratch %y.work, @scratch %y.work.1 ", "@scratch %y.work.1 ", "must be u8[192] f32[2,3], but is f32[2,3]"),
+        ("u8[192] at=0", "u8[191] at=0", "the workspace of Loop must be u8[192], but is u8[191]"),
+        ("@scratch %y.work, @scratch %y.work.1 ", "@scratch %y.work.1 ", "must be u8[64] f32[2,3], but is f32[2,3]"),
         ("    } arena 192\n", "    }\n", "the activations of body have no addresses"),
         ("Fused @out %x.1, @in %s ", "Fused @out %s, @in %s ", "output %x.1 is never written"),
         ("@in %first, @scratch", "@in %s, @scratch", "%s is read before it is written"),

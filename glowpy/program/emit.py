@@ -27,10 +27,10 @@ from glowpy_ir.program import (
     Program,
     View,
     Weight,
-    workspace_of,
 )
 from glowpy_ir.structured import Structured
 from glowpy_ir.types import TensorType
+from glowpy_ir.workspace import workspace_of
 
 
 def emit_program(graph: Graph, backend: Backend, regions: Mapping[Graph, Program]) -> Program:

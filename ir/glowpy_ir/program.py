@@ -8,7 +8,7 @@ at work on another buffer; where it lies follows from there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,8 +16,8 @@ from glowpy_ir.errors import InvalidIR, Origin
 from glowpy_ir.op import Movement, Op
 from glowpy_ir.ops.movement import Slice
 from glowpy_ir.strided import Strided
-from glowpy_ir.structured import Signature, Structured
-from glowpy_ir.types import Array, Kind, TensorType
+from glowpy_ir.structured import Signature
+from glowpy_ir.types import Array, TensorType
 
 Margins = tuple[tuple[int, int], ...]
 """(before, after) for each dimension; () stands for none at all."""
@@ -302,14 +302,3 @@ class Program:
                 if isinstance(storage, Activation):
                     ranges[storage] = (ranges.get(storage, (i, i))[0], i)
         return ranges
-
-
-def workspace_of(
-    op: Structured, regions: Sequence[Program], operands: Sequence[TensorType]
-) -> tuple[TensorType, ...]:
-    """What an instruction with these regions needs for itself: an arena for them, and what its operator wants.
-
-    Only one region runs at a time, so that they share the arena.
-    """
-    arena = max(region.arena or 0 for region in regions)
-    return (TensorType(Kind.U8, (arena,)), *op.workspace(*operands))

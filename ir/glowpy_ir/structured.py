@@ -6,7 +6,7 @@ from what stands around it: all that it takes is an operand of its node, and an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -55,8 +55,11 @@ class Structured(Op):
         """The meaning, written in NumPy and made to be read."""
         raise NotImplementedError
 
-    def workspace(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        """The memory that running it takes beside that of its operands, its results and its regions."""
+    def workspace(self, *operands: TensorType, in_place: Collection[int] = ()) -> tuple[TensorType, ...]:
+        """The memory that running it takes beside that of its operands, its results and its regions.
+
+        ``in_place`` are the numbers of what it carries from one run of a region to the next in one place.
+        """
         return ()
 
     def check_regions(self, given: int) -> None:

@@ -29,9 +29,9 @@ from glowpy_ir.program import (
     Weight,
     ZeroHalo,
     may_overlap,
-    workspace_of,
 )
 from glowpy_ir.structured import Structured
+from glowpy_ir.workspace import workspace_of
 
 
 def program_faults(program: Program) -> Iterator[GlowError]:

@@ -2,20 +2,23 @@
 
 A region is run as the program itself is, and takes a table of pointers likewise. Every thread has a table of its own on
 its stack and decides by what it reads from memory, after the barrier at which what it reads was complete: so all
-decide alike, and none waits for another to be told. Nothing is copied between iterations; what one carries on to the
-next is written to one of two places and read from the other.
+decide alike, and none waits for another to be told. Nothing is copied between iterations: what one carries on to the
+next is written to one of two places and read from the other, or written over where that is safe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from glowpy_backends.cpu.builder import I1, I8, I64, PTR, VOID, Builder, Index, Ssa, constant, index
 from glowpy_backends.cpu.context import Slot
+from glowpy_backends.cpu.threadcode import BARRIER
 from glowpy_ir.errors import InvalidIR
 from glowpy_ir.ops.control import If, Loop
 from glowpy_ir.program import Compute, Program
+from glowpy_ir.structured import Structured
+from glowpy_ir.workspace import carried_in_place
 
 RUN_PROGRAM = "run_program"
 """The function that runs a program: ``void (ptr program, ptr table, ptr scratch, i64 thread, i64 threads)``."""
@@ -67,7 +70,7 @@ def emit_control(
     """The code of an instruction whose regions are these programs.
 
     ``pointers`` are those of its results, inputs and workspace. Results are complete at the barrier after it. The code
-    depends on the operator and on what the regions take and give, and on nothing else of the instruction.
+    depends on the operator, on what the regions take and give and what they may carry in place, and on nothing else.
     """
     callees = [Callee(program, address) for program, address in zip(instruction.regions, programs, strict=True)]
     given = iter(pointers)
@@ -77,9 +80,15 @@ def emit_control(
         case If():
             _branch(b, callees, results, inputs, workspace[0], crew)
         case Loop() as loop:
-            _Loop(b, loop, callees[0], results, inputs, workspace, crew).run()
+            _Loop(b, loop, callees[0], results, inputs, workspace, crew, in_place_of(instruction)).run()
         case op:
             raise InvalidIR(f"no code for {op.name}").at(instruction.origin)
+
+
+def in_place_of(instruction: Compute) -> frozenset[int]:
+    """The numbers of the carried tensors of a loop that need one place only."""
+    assert isinstance(instruction.op, Structured)
+    return carried_in_place(instruction.op, instruction.regions)
 
 
 def _is_true(b: Builder, place: Ssa) -> Ssa:
@@ -111,6 +120,7 @@ class _Loop:
     inputs: Sequence[Ssa]
     workspace: Sequence[Ssa]
     crew: Crew
+    in_place: Collection[int]
 
     def run(self) -> None:
         b, carried = self.b, self.op.carried
@@ -121,7 +131,12 @@ class _Loop:
         begins = b.op("and", b.compare("sgt", limit, constant(0, I64)), _is_true(b, condition))
         table = self.body.table(b, self.crew, self.workspace[0])
         self.body.fill(b, table, 1 + carried, operands[carried:])
-        initial = [constant(0, I64), *operands[:carried]]
+        for k in self.in_place:
+            self._bring_home(operands[k], self.results[k], self.body.program.inputs[1 + k].type.nbytes)
+        if self.in_place:
+            b.call(BARRIER, [b.load(b.gep(self.crew.context, Slot.BARRIER, PTR), PTR), self.crew.threads])
+        first = [self.results[k] if k in self.in_place else operands[k] for k in range(carried)]
+        initial = [constant(0, I64), *first]
         done, *last = b.branch(begins, lambda: self._iterate(table, limit, initial), lambda: initial)
         for k, pointer in enumerate(last):
             self._bring_home(pointer, self.results[k], self.body.program.inputs[1 + k].type.nbytes)
@@ -131,11 +146,12 @@ class _Loop:
     def _iterate(self, table: Ssa, limit: Ssa, initial: Sequence[Ssa]) -> list[Ssa]:
         """All iterations; gives their number, and where what was carried is at last.
 
-        What is carried is written to the result and to its twin in turns, such that the last of all possible
-        iterations writes to the result.
+        What is carried is written to the result and to its twin, if it has one, in turns, such that the last of all
+        possible iterations writes to the result.
         """
         b, carried = self.b, self.op.carried
-        twins = self.workspace[1 : 1 + carried]
+        apart = [k for k in range(carried) if k not in self.in_place]
+        twins = dict(zip(apart, self.workspace[1:], strict=False))
         number = b.local(1, I64)
         self.body.fill(b, table, 0, [number])
 
@@ -143,9 +159,9 @@ class _Loop:
             done, *now = state
             left = b.op("sub", limit, done)
             is_home = b.cast("trunc", left, I1)
-            homes = zip(self.results[:carried], twins, strict=True)
-            following = [b.select(is_home, home, twin) for home, twin in homes]
-            conditions = [b.gep(w, b.op("and", done, constant(1, I64)), I8) for w in self.workspace[1 + carried :]]
+            homes = enumerate(self.results[:carried])
+            following = [b.select(is_home, home, twins[k]) if k in twins else home for k, home in homes]
+            conditions = [b.gep(w, b.op("and", done, constant(1, I64)), I8) for w in self.workspace[1 + len(twins) :]]
             stacked = [b.gep(stack, b.mul(done, row), I8) for stack, row in self._stacks()]
             b.store(done, number)
             self.body.fill(b, table, 1, now)

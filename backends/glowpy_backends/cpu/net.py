@@ -16,7 +16,7 @@ import numpy as np
 
 from glowpy_backends.cpu.builder import I1, I8, I32, I64, PTR, VOID, Builder, Index, Ssa, Type, constant, index
 from glowpy_backends.cpu.context import Slot
-from glowpy_backends.cpu.control import RUN_PROGRAM, Crew, emit_control, run
+from glowpy_backends.cpu.control import RUN_PROGRAM, Crew, emit_control, in_place_of, run
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.memory import ALIGNMENT, aligned
 from glowpy_backends.cpu.target import Target
@@ -238,7 +238,7 @@ class _Code:
 
     def _control(self, instruction: Compute, alone: bool) -> str:
         """The adapter for an instruction with regions, which one thread runs alone, or all do."""
-        key = (instruction.op, alone, *(region.signature for region in instruction.regions))
+        key = (instruction.op, alone, in_place_of(instruction), *(region.signature for region in instruction.regions))
         name = self.controls.get(key)
         if name is not None:
             return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -127,10 +127,10 @@ class Loop(Structured):
             done += 1
         return (*carried, *stacked, np.array(done, np.int64))
 
-    def workspace(self, *operands: TensorType) -> Types:
-        """Of each carried tensor another copy; and the condition, for this iteration and for the next."""
+    def workspace(self, *operands: TensorType, in_place: Collection[int] = ()) -> Types:
+        """Another place for each carried tensor that needs two; and the condition, for this iteration and the next."""
         conditions = [TRUTH.with_shape(2)] if self.conditional else []
-        return (*operands[2 : 2 + self.carried], *conditions)
+        return (*(operands[2 + k] for k in range(self.carried) if k not in in_place), *conditions)
 
 
 def _check_scalar(name: str, type: TensorType, wanted: TensorType) -> None:
