@@ -317,18 +317,44 @@ def _expand(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
 
 
 def _reshape(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
-    """Padded dimensions may be moved among others, or merged with those behind them, or split from them."""
+    """Padded dimensions move among others, or are merged with those behind them, or split from them.
+
+    What lies otherwise is picked, element by element: padding would come between what is meant.
+    """
     assert isinstance(op, mv.Reshape)
     (thing,) = inputs
-    zeros = []
-    for olds, news in _groups(thing.type.shape, op.shape):
-        if isinstance(thing.type.shape[olds[0]], Expr) and isinstance(op.shape[news[0]], Expr):
-            others = (*(thing.type.shape[d] for d in olds[1:]), *(op.shape[d] for d in news[1:]))
-            if not any(isinstance(dim, Expr) for dim in others):
-                zeros += news[:1] if olds[0] in thing.zeros else []
-                continue
-        raise Unsupported(f"{thing.type} as [{','.join(map(str, op.shape))}] mixes padding with what is meant")
-    return w.apply(mv.Reshape(w.extents(op.shape)), thing, like=op, zeros=zeros)
+    old, new = thing.type.shape, op.shape
+    zeros, value = [], thing.value
+    for olds, news in _groups(old, new):
+        others = (*(old[d] for d in olds[1:]), *(new[d] for d in news[1:]))
+        if isinstance(old[olds[0]], Expr) and isinstance(new[news[0]], Expr) and not any(map(_has_symbols, others)):
+            zeros += news[:1] if olds[0] in thing.zeros else []
+            continue
+        before, after = w.extents(new[: news[0]]), w.extents(old[olds[-1] + 1 :])
+        flat = (math.prod(before), math.prod(w.extents([old[d] for d in olds])), math.prod(after))
+        places = _places(w, [old[d] for d in olds], [new[d] for d in news])
+        value = w.b.add(ix.Gather(1), w.b.add(mv.Reshape(flat), value), places)
+    value = w.b.add(mv.Reshape(w.extents(new)), value)
+    return Padded(value, thing.type.with_shape(*new), frozenset(zeros))
+
+
+def _places(w: _Bounding, old: list[Dim], new: list[Dim]) -> Value:
+    """Where the elements of a tensor that has become ``new`` lie in the one with room that was ``old``, as a list."""
+    number: Value | None = None
+    for d in range(len(new)):
+        along = w.b.add(ew.Mul(), w.b.add(Iota(w.extent(new[d]))), w.number(product(new[d + 1 :])))
+        column = w.b.add(mv.Reshape((w.extent(new[d]), *(1 for _ in new[d + 1 :]))), along)
+        number = column if number is None else w.b.add(ew.Add(), number, column)
+    assert number is not None
+    place = w.number(0)
+    for d in range(len(old)):
+        step = w.number(product(old[d + 1 :]))
+        index = w.b.add(ew.Div(), number, step)
+        number = w.b.add(ew.Sub(), number, w.b.add(ew.Mul(), index, step))
+        room = w.number(math.prod(w.extents(old[d + 1 :])))
+        place = w.b.add(ew.Add(), place, w.b.add(ew.Mul(), index, room))
+    last = w.number(math.prod(w.extents(old)) - 1)
+    return w.b.add(mv.Reshape((math.prod(w.extents(new)),)), w.b.add(ew.Min(), place, last))
 
 
 def _groups(old: tuple[Dim, ...], new: tuple[Dim, ...]) -> Iterator[tuple[list[int], list[int]]]:

@@ -72,21 +72,30 @@ Dim = int | Expr
 
 
 def _exact_quotient(dividend: Expr, divisor: Dim) -> Dim | None:
-    """The quotient if the divisor is a factor that can be seen: the dividend itself, or part of each of its terms."""
-    if divisor == dividend:
-        return 1
-    if isinstance(divisor, int) or len(divisor.terms) > 1:
+    """The quotient of two polynomials if nothing remains, by long division."""
+    if isinstance(divisor, int):
         return None
-    ((factor, m),) = divisor.terms
-    quotient = []
-    for monomial, n in dividend.terms:
-        rest = list(monomial)
-        if n % m or any(rest.count(s) < factor.count(s) for s in factor):
+    quotient: Dim = 0
+    rest: Dim = dividend
+    for _ in dividend.terms:
+        if isinstance(rest, int):
+            break
+        part = _exact_term(rest.terms[0], divisor.terms[0])
+        if part is None:
             return None
-        for s in factor:
-            rest.remove(s)
-        quotient.append((tuple(rest), n // m))
-    return _normal(quotient)
+        quotient, rest = quotient + part, rest - part * divisor
+    return quotient if rest == 0 else None
+
+
+def _exact_term(dividend: tuple[Monomial, int], divisor: tuple[Monomial, int]) -> Dim | None:
+    """The quotient of two terms, if there is one."""
+    (monomial, n), (factor, m) = dividend, divisor
+    rest = list(monomial)
+    if n % m or any(rest.count(s) < factor.count(s) for s in factor):
+        return None
+    for s in factor:
+        rest.remove(s)
+    return _normal([(tuple(rest), n // m)])
 
 
 def symbol(name: str) -> Dim:

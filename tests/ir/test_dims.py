@@ -84,6 +84,8 @@ def test_factors_cancel(data: st.DataObject, values: dict[str, int]) -> None:
     n = symbol("n")
     assert (x * 6) // 6 == x
     assert (x * n * 2) // n == x * 2
+    assert ((n + 1) * 32) // (n * 8 + 8) == 4
+    assert ((n + 1) * (n * x + 3)) // (n + 1) == n * x + 3
     assert x == 0 or x // x == 1
 
 

@@ -125,6 +125,9 @@ BODIES: dict[str, Body] = {
     "corner": lambda b, n, x, y: b.add(Slice((1, 0, 3), (1, n, 2), (1, 1, -2)), x),
     "merged": lambda b, n, x, y: b.add(Reshape((2, n * 4)), b.add(Reshape((2, n, 2, 2)), x)),
     "split": lambda b, n, x, y: b.add(Reshape((2, 1, n, 4)), b.add(Reshape((2, n * 4)), x)),
+    "padding in the middle": lambda b, n, x, y: b.add(Reshape((n * 2, 4)), x),
+    "no longer in the middle": lambda b, n, x, y: b.add(Reshape((2, n, 2, 2)), b.add(Reshape((2 * n, 2, 2)), x)),
+    "in the middle again": lambda b, n, x, y: b.add(Reshape((4, n, 2)), x),
     "as a matrix": lambda b, n, x, y: b.add(Reshape((n, 8)), b.add(Transpose((1, 0, 2)), x)),
     "around": lambda b, n, x, y: b.add(ReduceSum((1,)), b.add(Pad((0, 0, 1), (0, 0, 2), 3.0), x)),
     "around the end": lambda b, n, x, y: b.add(ReduceSum((1,)), b.add(Pad((0, 2, 0), (1, 1, 0), 3.0), moved(b, x))),
@@ -181,7 +184,6 @@ def test_operator(name: str) -> None:
 
 
 REFUSED: dict[str, Body] = {
-    "padding in the middle": lambda b, n, x, y: b.add(Reshape((n * 2, 4)), x),
     "two unknown lengths": lambda b, n, x, y: b.add(Concat(1), x, x),
     "product of lengths": lambda b, n, x, y: b.add(Expand((n * n, 2, 1, 4)), y),
     "half": lambda b, n, x, y: b.add(Expand((n // 2, 2, 1, 4)), y),
