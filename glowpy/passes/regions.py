@@ -24,7 +24,7 @@ from glowpy_ir.types import Kind
 
 
 def simplify_regions(graph: Graph) -> bool:
-    """Simplify every node with regions, though not what is in them."""
+    """Simplify every node with regions; what is in these only if more is known there now."""
     return any([_simplify(graph, node) for node in graph.nodes if node.regions])
 
 
@@ -37,7 +37,10 @@ def _simplify(graph: Graph, node: Node) -> bool:
             if _never_begin(graph, node, loop) or _run_once(graph, node, loop):
                 return True
     changed = _drop_results(node, graph.outputs)
-    changed |= _take_in_known(graph, node)
+    if _take_in_known(graph, node):
+        changed = True
+        for region in node.regions:  # so that what is known gets to where it is used, however deep that is
+            simplify_regions(region)
     if isinstance(node.op, Loop):
         changed |= _forget_condition(node, node.op)
         changed |= _keep_out_unchanged(graph, node, node.op.carried)
