@@ -115,7 +115,8 @@ class Memory:
         raw, layout = self.raw(buffer.storage).reshape(-1), buffer.layout
         if layout.count == 0:
             return np.empty(layout.shape, raw.dtype)
-        return as_strided(raw[layout.offset :], layout.shape, [s * raw.itemsize for s in layout.strides])
+        words = raw[layout.offset :].view(f"u{raw.itemsize}")  # NumPy cannot look at all kinds in strides
+        return as_strided(words, layout.shape, [s * raw.itemsize for s in layout.strides]).view(raw.dtype)
 
     def compute(self, instruction: Compute, regions: Sequence[Region]) -> None:
         results = apply(instruction.op, *(self.array(buffer) for buffer in instruction.inputs), regions=regions)
