@@ -182,6 +182,8 @@ class Growing:
     """A program for all shapes of a family up to a length."""
 
     family: Family
+    least: int
+    """The smallest length that it can compute."""
     most: int
     """The largest length for which there is room."""
     executable: Executable
@@ -208,6 +210,7 @@ class Growing:
         *inputs, length = program.inputs
         return cls(
             family,
+            bounded.least,
             bounded.most,
             compiled.executable,
             compiled.memory,
@@ -222,12 +225,14 @@ class Growing:
         """The program that ``entry`` told about."""
         inputs, outputs = (tuple(map(Tensor.read, entry[key])) for key in ("inputs", "outputs"))
         family = Family(tuple(tensor.type.shape for tensor in inputs))
-        return cls(family, int(entry["most"]), executable, memory, inputs, outputs, entry["length"], entry["rooms"])
+        least, most = int(entry["least"]), int(entry["most"])
+        return cls(family, least, most, executable, memory, inputs, outputs, entry["length"], entry["rooms"])
 
     def entry(self) -> dict[str, Any]:
         """All but the code and the plan of its memory, as it can be written into a file."""
         inputs, outputs = ([tensor.entry() for tensor in tensors] for tensors in (self.inputs, self.outputs))
-        return {"most": self.most, "inputs": inputs, "outputs": outputs, "length": self.length, "rooms": self.rooms}
+        tensors = {"inputs": inputs, "outputs": outputs, "length": self.length, "rooms": self.rooms}
+        return {"least": self.least, "most": self.most, **tensors}
 
     def run(self, feeds: Sequence[Feed]) -> list[Feed]:
         """The outputs for inputs whose shapes are of the family; those that continue an input are views of a room."""

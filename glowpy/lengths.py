@@ -122,8 +122,13 @@ class Lengths:
         return [program for programs in self._programs.values() for program in programs]
 
     def _fitting(self, family: Family, length: int) -> Growing | None:
-        """The smallest program with room for a length that is not much too large; if there is none, a new one."""
+        """The smallest program with room for a length that is not much too large; if there is none, a new one.
+
+        None if it would be too long, or too short, for all that can be had.
+        """
         known = self._programs.get(family, [])
+        if any(length < program.least for program in known):
+            return None
         large_enough = [program for program in known if length <= program.most]
         if self._build is None:
             return next(iter(large_enough), None)
@@ -139,7 +144,7 @@ class Lengths:
         if made.most < length:
             made = self._build(family, 2 * wanted - made.most)
         self._programs[family] = sorted([*known, made], key=lambda program: program.most)
-        return made
+        return made if length >= made.least else None
 
     def _candidates(self, shapes: Shapes) -> Iterator[tuple[Family, bool]]:
         """Families that the shapes may be of, and whether their length is known to grow."""

@@ -12,19 +12,20 @@ The graph is read as an emitter applies operators: composites that mix padded pl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from glowpy.passes.known import number_in
-from glowpy_ir.dims import Dim, Expr, Symbol, product, symbols
+from glowpy.passes.known import known, number_in
+from glowpy.passes.padded import Bounding, Padded, Rule, has_symbols
+from glowpy_ir.dims import Dim, Expr, product
 from glowpy_ir.errors import GlowError, Unsupported
 from glowpy_ir.graph import Builder, Graph, Placeholder, Value
 from glowpy_ir.infer import infer
-from glowpy_ir.op import Composite, Op, Primitive
+from glowpy_ir.op import Op
 from glowpy_ir.ops import elementwise as ew
 from glowpy_ir.ops import indexing as ix
-from glowpy_ir.ops import logic, reduction
 from glowpy_ir.ops import movement as mv
+from glowpy_ir.ops import reduction
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, Running
@@ -32,7 +33,7 @@ from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.normalization import Lrn, Standardize
 from glowpy_ir.ops.pooling import AveragePool, MaxPool
 from glowpy_ir.ops.softmax import LogSoftmax, Softmax
-from glowpy_ir.types import Array, Kind, TensorType
+from glowpy_ir.types import Kind, TensorType
 
 LENGTH = "length"
 """What the input that tells the length is called, if the model does not call one of its own so."""
@@ -50,26 +51,10 @@ class Bounded:
     """Those of the outputs, whose padding may be anything."""
     continued: Mapping[int, int]
     """Outputs that are an input and something behind it, and these inputs, by number; their padding is zero."""
+    least: int
+    """The smallest length for which the model can be computed."""
     most: int
     """The largest length for which there is room."""
-
-
-@dataclass(frozen=True)
-class Padded:
-    """A value of the bounded graph, and what of it is meant."""
-
-    value: Value
-    type: TensorType
-    """As the model knows it: its dimensions are expressions of the length."""
-    zeros: frozenset[int] = frozenset()
-    """The padded dimensions whose padding is known to be zero."""
-    continues: Value | None = None
-    """The input of which this is what was and something behind it, with padding of zeros."""
-
-    @property
-    def padded(self) -> tuple[int, ...]:
-        """The dimensions that have padding."""
-        return tuple(d for d, dim in enumerate(self.type.shape) if isinstance(dim, Expr))
 
 
 def bounded(graph: Graph, symbol: str, capacity: int) -> Bounded:
@@ -78,7 +63,7 @@ def bounded(graph: Graph, symbol: str, capacity: int) -> Bounded:
     The length is 1 at least. Unsupported if an operator mixes places in a way that no padding can be kept out of, or
     if dimensions are not simple expressions of the length.
     """
-    work = _Bounding(symbol, capacity, Builder(Graph(graph.name)))
+    work = Bounding(symbol, capacity, Builder(Graph(graph.name)), RULES)
     things: dict[Value, Padded] = {}
     for source in graph.inputs:
         things[source] = work.input(source)
@@ -99,181 +84,13 @@ def bounded(graph: Graph, symbol: str, capacity: int) -> Bounded:
     types = tuple(value.type for value in graph.inputs)
     numbers: dict[Value, int] = {value: i for i, value in enumerate(work.b.graph.inputs)}
     continued = {i: numbers[thing.continues] for i, thing in enumerate(made) if thing.continues}
-    return Bounded(work.b.graph, types, tuple(thing.type for thing in made), continued, capacity - work.slack)
-
-
-@dataclass
-class _Bounding:
-    """The new graph as far as it has come; an emitter of padded values."""
-
-    symbol: str
-    capacity: int
-    b: Builder
-    slack: int = 0
-    """How much longer than the length a dimension may be."""
-    length: Placeholder = field(init=False)
-    numbers: dict[Dim, Value] = field(default_factory=dict)
-
-    @property
-    def taken(self) -> set[str]:
-        return {value.name for value in self.b.graph.inputs}
-
-    def input(self, source: Placeholder) -> Padded:
-        """An input of the model, with its padding."""
-        value = self.b.placeholder(source.name, self.static(source.type))
-        return Padded(value, source.type, frozenset(range(source.type.rank)))
-
-    # ---- the emitter
-
-    def add(self, op: Op, *inputs: Padded) -> Padded:
-        (result,) = self.add_all(op, *inputs)
-        return result
-
-    def add_all(self, op: Op, *inputs: Padded) -> tuple[Padded, ...]:
-        rule = next((RULES[cls] for cls in type(op).__mro__ if cls in RULES), None)
-        if rule is not None:
-            return (rule(self, op, inputs),)
-        is_plain = not any(thing.padded for thing in inputs) and not any(map(_has_symbols, op.attributes().values()))
-        if isinstance(op, Composite) and not is_plain:
-            made = op.expand(self, *inputs)
-            return made if isinstance(made, tuple) else (made,)
-        if not is_plain or not isinstance(op, Primitive | Composite):
-            raise Unsupported(f"{op.name} cannot work on dimensions with a bound")
-        values = self.b.add_all(op, *(thing.value for thing in inputs))
-        return tuple(Padded(value, value.type) for value in values)
-
-    def constant(self, array: Array) -> Padded:
-        value = self.b.constant(array)
-        return Padded(value, value.type)
-
-    def type_of(self, thing: Padded) -> TensorType:
-        return thing.type
-
-    # ---- what rules are made of
-
-    def apply(self, op: Op, *inputs: Padded, like: Op | None = None, zeros: Sequence[int] = ()) -> Padded:
-        """``op`` at work on all places, padding too; ``like`` is the operator in terms of the length."""
-        (type,) = infer(like or op, *(thing.type for thing in inputs))
-        value = self.b.add(op, *(thing.value for thing in inputs))
-        if value.type.shape != self.static(type).shape:
-            raise Unsupported(f"{op.name} makes {value.type} where {type} is meant")
-        padded = {d for d, dim in enumerate(type.shape) if isinstance(dim, Expr)}
-        return Padded(value, type, frozenset(padded.intersection(zeros)))
-
-    def static(self, type: TensorType) -> TensorType:
-        """The type with room for every length."""
-        return type.with_shape(*self.extents(type.shape))
-
-    def extents(self, shape: Sequence[Dim]) -> tuple[int, ...]:
-        return tuple(map(self.extent, shape))
-
-    def extent(self, dim: Dim) -> int:
-        """The room for a dimension; Unsupported if it is not ``a * length + c`` with a positive ``a``."""
-        if isinstance(dim, int):
-            return dim
-        match dim.terms:
-            case ((((Symbol(name, ()),), factor),)):
-                rest = 0
-            case ((((Symbol(name, ()),), factor), ((), rest))):
-                pass
-            case _:
-                raise Unsupported(f"the dimension {dim} has no simple bound")
-        if name != self.symbol or factor <= 0 or factor + rest < 0:
-            raise Unsupported(f"the dimension {dim} has no simple bound")
-        self.slack = max(self.slack, -(-rest // factor))
-        return factor * self.capacity
-
-    def number(self, dim: Dim, kind: Kind = Kind.I64) -> Value:
-        """A dimension as a scalar, computed when the length is known."""
-        if dim not in self.numbers:
-            self.numbers[dim] = self._computed(dim)
-        value = self.numbers[dim]
-        return value if kind is Kind.I64 else self.b.add(Cast(kind), value)
-
-    def _computed(self, dim: Dim) -> Value:
-        if isinstance(dim, int):
-            return self.b.add(ew.Splat(dim, Kind.I64))
-        if symbols(dim) != {self.symbol}:
-            raise Unsupported(f"the dimension {dim} depends on more than one length")
-        terms = []
-        for monomial, factor in dim.terms:
-            factors = [self._symbol(symbol) for symbol in monomial]
-            if factor != 1 or not factors:
-                factors.append(self.number(factor))
-            terms.append(self._chain(ew.Mul(), factors))
-        return self._chain(ew.Add(), terms)
-
-    def _chain(self, op: Op, values: list[Value]) -> Value:
-        result, *others = values
-        for other in others:
-            result = self.b.add(op, result, other)
-        return result
-
-    def _symbol(self, symbol: Symbol) -> Value:
-        if not symbol.operands:
-            return self.length
-        op = {"floordiv": ew.Div(), "min": ew.Min(), "max": ew.Max()}[symbol.name]
-        return self.b.add(op, *map(self.number, symbol.operands))
-
-    def masked(self, thing: Padded, axes: Sequence[int], fill: float) -> Padded:
-        """``fill`` in the padding along ``axes``."""
-        value, rank = thing.value, thing.type.rank
-        for axis in axes:
-            dim = thing.type.shape[axis]
-            if not isinstance(dim, Expr) or (axis in thing.zeros and fill == 0):
-                continue
-            places = self.b.add(Iota(self.extent(dim)))
-            is_meant = self.b.add(logic.Less(), places, self.number(dim))
-            wide = tuple(self.extent(dim) if d == axis else 1 for d in range(rank))
-            fills = self.b.add(ew.Splat(fill, thing.type.kind))
-            value = self.b.add(logic.Select(), self.b.add(mv.Reshape(wide), is_meant), value, fills)
-        zeros = thing.zeros | set(axes) if fill == 0 else thing.zeros - set(axes)
-        return Padded(value, thing.type, zeros)
-
-    def from_front(self, indices: Padded, extents: Sequence[Dim]) -> Padded:
-        """Indices of which negative ones counted from the end of padded dimensions; zeros where they are padding.
-
-        There is one dimension for all, or one for each place along the last dimension.
-        """
-        indices = self.masked(indices, indices.padded, 0)
-        if not any(isinstance(dim, Expr) for dim in extents):
-            return indices
-        kind = indices.type.kind
-        lengths = [self.number(dim, kind) for dim in extents]
-        if len(lengths) == 1:
-            length = lengths[0]
-        else:
-            length = self.b.add(mv.Concat(0), *(self.b.add(mv.Reshape((1,)), value) for value in lengths))
-        is_negative = self.b.add(logic.Less(), indices.value, self.b.add(ew.Splat(0, kind)))
-        shifted = self.b.add(ew.Add(), indices.value, length)
-        value = self.b.add(logic.Select(), is_negative, shifted, indices.value)
-        return Padded(value, indices.type)
-
-    def picked(self, thing: Padded, axis: int, start: Dim, step: int, dim: Dim) -> Padded:
-        """Every ``step``-th place along ``axis`` from ``start`` on, ``dim`` of them, by their numbers."""
-        place = self.b.add(Iota(self.extent(dim)))
-        if step != 1:
-            place = self.b.add(ew.Mul(), place, self.number(step))
-        place = self.b.add(ew.Add(), place, self.number(start))
-        last = self.number(self.extent(thing.type.shape[axis]) - 1)
-        place = self.b.add(ew.Max(), self.b.add(ew.Min(), place, last), self.number(0))
-        value = self.b.add(ix.Gather(axis), thing.value, place)
-        shape = (*thing.type.shape[:axis], dim, *thing.type.shape[axis + 1 :])
-        return Padded(value, thing.type.with_shape(*shape), thing.zeros - {axis})
-
-
-def _has_symbols(attribute: object) -> bool:
-    if isinstance(attribute, tuple):
-        return any(map(_has_symbols, attribute))
-    return isinstance(attribute, Expr)
+    outputs = tuple(thing.type for thing in made)
+    return Bounded(work.b.graph, types, outputs, continued, work.least, capacity - work.slack)
 
 
 # ---- the rules, one for each operator that may meet padding
 
-Rule = Callable[["_Bounding", "Op", "tuple[Padded, ...]"], Padded]
-
-
-def _elementwise(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _elementwise(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """What is made of padding is padding; some of it stays zero."""
     zeros: set[int] = set()
     match op, inputs:
@@ -286,7 +103,7 @@ def _elementwise(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(op, *inputs, zeros=tuple(zeros))
 
 
-def _splat(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _splat(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """A number that depends on the length is computed when that is known."""
     assert isinstance(op, ew.Splat)
     type = op.infer()
@@ -297,18 +114,18 @@ def _splat(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return Padded(w.b.add(mv.Expand(w.extents(op.shape)), number) if op.shape else number, type)
 
 
-def _iota(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _iota(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, Iota)
     return w.apply(Iota(w.extent(op.count), op.kind), like=op)
 
 
-def _transpose(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _transpose(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, mv.Transpose)
     zeros = [d for d, source in enumerate(op.order) if source in inputs[0].zeros]
     return w.apply(op, *inputs, zeros=zeros)
 
 
-def _expand(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _expand(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, mv.Expand)
     (thing,) = inputs
     lead = len(op.shape) - thing.type.rank
@@ -316,7 +133,7 @@ def _expand(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(mv.Expand(w.extents(op.shape)), thing, like=op, zeros=zeros)
 
 
-def _reshape(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _reshape(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Padded dimensions move among others, or are merged with those behind them, or split from them.
 
     What lies otherwise is picked, element by element: padding would come between what is meant.
@@ -327,7 +144,7 @@ def _reshape(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     zeros, value = [], thing.value
     for olds, news in _groups(old, new):
         others = (*(old[d] for d in olds[1:]), *(new[d] for d in news[1:]))
-        if isinstance(old[olds[0]], Expr) and isinstance(new[news[0]], Expr) and not any(map(_has_symbols, others)):
+        if isinstance(old[olds[0]], Expr) and isinstance(new[news[0]], Expr) and not any(map(has_symbols, others)):
             zeros += news[:1] if olds[0] in thing.zeros else []
             continue
         before, after = w.extents(new[: news[0]]), w.extents(old[olds[-1] + 1 :])
@@ -338,7 +155,7 @@ def _reshape(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return Padded(value, thing.type.with_shape(*new), frozenset(zeros))
 
 
-def _places(w: _Bounding, old: list[Dim], new: list[Dim]) -> Value:
+def _places(w: Bounding, old: list[Dim], new: list[Dim]) -> Value:
     """Where the elements of a tensor that has become ``new`` lie in the one with room that was ``old``, as a list."""
     number: Value | None = None
     for d in range(len(new)):
@@ -382,7 +199,7 @@ def _is_factor(part: Dim, whole: Dim) -> bool:
     return isinstance(quotient, int) or not any(symbol.operands for product, _ in quotient.terms for symbol in product)
 
 
-def _slice(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _slice(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Dimensions that are cut at places which depend on the length are picked from, place by place."""
     assert isinstance(op, mv.Slice)
     (thing,) = inputs
@@ -391,7 +208,10 @@ def _slice(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     starts, shape, steps = [0] * thing.type.rank, list(thing.type.shape), [1] * thing.type.rank
     picks = []
     for axis, (start, dim, step) in enumerate(zip(op.starts, op.shape, op.steps, strict=True)):
-        room = w.extent(dim)
+        room, whole_dim = w.extent(dim), thing.type.shape[axis]
+        if has_symbols((start, dim, whole_dim)) and room:
+            for bound in (start, whole_dim - 1 - start - (dim - 1) * step):
+                w.require(bound)
         if isinstance(start, int) and (room == 0 or 0 <= start + (room - 1) * step < whole[axis]):
             starts[axis], shape[axis], steps[axis] = start, dim, step
         else:
@@ -406,7 +226,7 @@ def _slice(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return result
 
 
-def _concat(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _concat(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Operands behind a padded one are written where it ends."""
     assert isinstance(op, mv.Concat)
     (type,) = infer(op, *(thing.type for thing in inputs))
@@ -430,7 +250,7 @@ def _concat(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return Padded(whole, type, zeros, first.value if is_start else None)
 
 
-def _written(w: _Bounding, whole: Value, part: Padded, axis: int, start: Dim) -> Value:
+def _written(w: Bounding, whole: Value, part: Padded, axis: int, start: Dim) -> Value:
     """``whole`` with a part from ``start`` on; what of its padding would lie outside is left out."""
     whole_shape, shape = whole.type.extents, part.value.type.extents
     value = part.value
@@ -451,7 +271,7 @@ def _written(w: _Bounding, whole: Value, part: Padded, axis: int, start: Dim) ->
     return w.b.add(ix.ScatterND(), whole, tuples, value)
 
 
-def _pad(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _pad(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """What stands around a padded dimension is concatenated with it."""
     assert isinstance(op, mv.Pad)
     (thing,) = inputs
@@ -466,7 +286,7 @@ def _pad(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(rest, thing, zeros=tuple(thing.zeros) if op.value == 0 else ())
 
 
-def _matmul(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _matmul(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Zeros in both operands add nothing; zeros in one would, if the other's padding were infinite."""
     lhs, rhs = inputs
     lhs = w.masked(lhs, (lhs.type.rank - 1,), 0)
@@ -474,7 +294,7 @@ def _matmul(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(op, lhs, rhs)
 
 
-def _for_each_image(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _for_each_image(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """What is done to each image by itself is done to the padding of a batch, too."""
     images, *others = inputs
     if images.padded not in ((), (0,)) or any(other.padded for other in others):
@@ -482,7 +302,7 @@ def _for_each_image(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(op, *inputs)
 
 
-def _softmax(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _softmax(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, Softmax | LogSoftmax)
     (thing,) = inputs
     zeros = (op.axis,) if isinstance(op, Softmax) else ()
@@ -500,14 +320,14 @@ NEUTRAL: Mapping[type[Op], Callable[[Kind], float]] = {
 """What does not count, for elements of a kind."""
 
 
-def _reduce(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _reduce(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, reduction.Reduction)
     (thing,) = inputs
     axes = [axis for axis in op.axes if axis in thing.padded]
     return w.apply(op, w.masked(thing, axes, NEUTRAL[type(op)](thing.type.kind)) if axes else thing)
 
 
-def _search(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _search(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Of equal elements the first counts, which is none of the padding."""
     assert isinstance(op, reduction.Search)
     (thing,) = inputs
@@ -518,35 +338,39 @@ def _search(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     return w.apply(op, w.masked(thing, (op.axis,), NEUTRAL[type(op)](thing.type.kind)))
 
 
-def _standardize(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _standardize(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, Standardize)
     if set(op.axes) & set(inputs[0].padded):
         return op.expand(w, *inputs)
     return w.apply(op, *inputs)
 
 
-def _running(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _running(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     """Padding comes last."""
     return w.apply(op, *inputs)
 
 
-def _gather(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _gather(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, ix.Gather)
     thing, indices = inputs
-    indices = w.from_front(indices, thing.type.shape[op.axis : op.axis + 1])
+    extent = thing.type.shape[op.axis]
+    if isinstance(extent, Expr) and (numbers := known(indices.value)) is not None and numbers.size:
+        for bound in (extent - 1 - int(numbers.max()), extent + int(numbers.min())):
+            w.require(bound)
+    indices = w.from_front(indices, (extent,))
     rank = indices.type.rank
     zeros = [d if d < op.axis else d + rank - 1 for d in thing.zeros if d != op.axis]
     return w.apply(op, thing, indices, zeros=zeros)
 
 
-def _gather_nd(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _gather_nd(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     assert isinstance(op, ix.GatherND)
     thing, indices = inputs
     depth = indices.type.extents[-1] if indices.type.is_static else w.static(indices.type).extents[-1]
     return w.apply(op, thing, w.from_front(indices, thing.type.shape[op.batch : op.batch + depth]))
 
 
-def _scatter_nd(w: _Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
+def _scatter_nd(w: Bounding, op: Op, inputs: tuple[Padded, ...]) -> Padded:
     thing, indices, updates = inputs
     if indices.padded:
         raise Unsupported("how many updates there are has a bound: what lies behind them would be written too")

@@ -173,7 +173,8 @@ def test_operator(name: str) -> None:
     work = bounded(build(BODIES[name], symbol("n")), "n", CAPACITY)
     verify(work.graph)
     assert work.most >= CAPACITY - 3
-    for length in {1, 2, 5, work.most}:
+    assert work.least <= 2
+    for length in {work.least, 2, 5, work.most}:
         random = np.random.default_rng(length)
         shapes = {"x": (2, length, 4), "y": (2, 1, 4)}
         feeds = {key: random.standard_normal(shape).astype(np.float32) for key, shape in shapes.items()}
@@ -200,6 +201,31 @@ def test_refusal(name: str) -> None:
     graph = build(REFUSED[name], symbol("n"))
     with pytest.raises(Unsupported):
         bounded(graph, "n", CAPACITY)
+
+
+def picked(number: int) -> Body:
+    return lambda b, n, x, y: b.add(Gather(1), x, b.constant(np.array([0, number])))
+
+
+def cut(start: int, end: int) -> Body:
+    """From a place counted from the front to one counted from the end."""
+    return lambda b, n, x, y: b.add(full_slice((2, n, 4), 1, start, n - end - start), x)
+
+
+LEAST = {
+    "third": (picked(2), 3),
+    "fourth from the end": (picked(-4), 4),
+    "without three": (cut(1, 2), 3),
+    "behind the first": (cut(1, 0), 1),
+    "last three": (lambda b, n, x, y: b.add(full_slice((2, n, 4), 1, n - 3, 3), x), 3),
+    "two of them": (lambda b, n, x, y: b.add(full_slice((2, n, 4), 1, 3, 2), x), 5),
+}
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_least_length(name: str) -> None:
+    body, least = LEAST[name]
+    assert bounded(build(body, symbol("n")), "n", CAPACITY).least == least
 
 
 def test_another_symbol() -> None:
