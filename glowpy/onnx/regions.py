@@ -18,7 +18,8 @@ from glowpy.onnx.scope import Bundle, Hole, Named, Nothing, Operand, Place, Scop
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Constant, Graph, Value
-from glowpy_ir.types import TensorType
+from glowpy_ir.ops.movement import Reshape
+from glowpy_ir.types import Kind, TensorType
 
 if TYPE_CHECKING:
     from glowpy.onnx.importer import Importer
@@ -40,7 +41,8 @@ class Region:
     """Adds operators to the region."""
     captures: dict[Value, Value] = field(default_factory=dict)
     """What the region takes from outside, and what that is in it."""
-    constants: dict[Value, Value] = field(default_factory=dict)
+    known: dict[Value, Value] = field(default_factory=dict)
+    """What the region need not take, as it is known."""
     own: list[Value] = field(default_factory=list)
     """Inputs that the node's operator itself gives."""
 
@@ -57,14 +59,22 @@ class Region:
 
     def capture(self, value: Value) -> Value:
         """A value from outside."""
+        if value not in self.captures and value not in self.known:
+            if (inner := self._known(value)) is not None:
+                self.known[value] = inner
+            else:
+                self.captures[value] = self.inner.builder.placeholder(value.name, value.type)
+        return self.known.get(value) or self.captures[value]
+
+    def _known(self, value: Value) -> Value | None:
+        """The same elements in the region, if they are known or are open dimensions."""
         b = self.inner.builder
         if isinstance(value, Constant):
-            if value not in self.constants:
-                self.constants[value] = b.constant(value.data, value.name, value.type)
-            return self.constants[value]
-        if value not in self.captures:
-            self.captures[value] = b.placeholder(value.name, value.type)
-        return self.captures[value]
+            return b.constant(value.data, value.name, value.type)
+        dims = self.outer.builder.dims_of(value)
+        if dims is None or value.type.kind is not Kind.I64 or value.type.rank > 1:
+            return None
+        return b.dims(dims) if value.type.rank else b.add(Reshape(()), b.dims(dims))
 
     def run(self, proto: GraphProto, *operands: Operand) -> list[Value]:
         """The outputs of a nested graph at work on ``operands``.

@@ -69,6 +69,28 @@ def test_choice() -> None:
     agree(model, *({"c": np.array(c), "x": numbers(3)} for c in (True, False)))
 
 
+def test_open_dimensions_are_known_in_regions() -> None:
+    model = model_of("""
+choice (bool c, float[N,3] x) => (float[K] y)
+{
+  s = Shape(x)
+  n = Size(x)
+  y = If (c) <
+    then_branch = then () => (float[L] a) {
+      zero = Constant <value = int64[1] {0}> ()
+      e = ConstantOfShape(s)
+      f = Add(x, e)
+      k = Unsqueeze(n, zero)
+      a = Reshape(f, k)
+    },
+    else_branch = other () => (float[M] b) { all = Constant <value = int64[1] {-1}> () b = Reshape(x, all) }
+  >
+}
+""")
+    assert operators(model) == ["If"]
+    agree(model, *({"c": np.array(c), "x": numbers(rows, 3)} for c in (True, False) for rows in (1, 4)))
+
+
 def test_choice_of_different_shapes_is_made_between_parts() -> None:
     model = model_of("""
 choice (bool[1] c, float[2,3] x) => (float[N] y)
