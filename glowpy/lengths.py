@@ -36,9 +36,13 @@ Place = tuple[int, int]
 """An input and one of its axes."""
 
 
+LEAST_ROOM = 512
+"""Room for what grows is no less than this: some hundred steps compile nothing, and cost little more for it."""
+
+
 def room_to_grow(length: int) -> int:
     """The next power of two that leaves room for a quarter more, and for 64."""
-    return 1 << (length + length // 4 + 63).bit_length()
+    return max(LEAST_ROOM, 1 << (length + length // 4 + 63).bit_length())
 
 
 def tight_room(length: int) -> int:

@@ -69,7 +69,7 @@ def test_decoding(backend: str, session: Any) -> None:
         made = m.run(None, step(past, made[1:], token))
         wanted = session.run(None, step(past, wanted[1:], token))
         assert_same(made, wanted)
-    assert programs(m) == [127]
+    assert programs(m) == [511]
     assert len(m._programs.all()) == 1
 
 
@@ -135,36 +135,40 @@ def test_only_the_very_cache_is_continued(session: Any) -> None:
 
 def test_a_longer_past_gets_more_room(session: Any) -> None:
     m = compiled()
-    made, wanted = m.run(None, step(126, start(126))), session.run(None, step(126, start(126)))
-    for past in range(127, 131):
+    made, wanted = m.run(None, step(9, start(9))), session.run(None, step(9, start(9)))
+    assert programs(m) == [511]
+    long = [np.concatenate([array] * 51, 2) for array in wanted[1:]]
+    made, wanted = m.run(None, step(510, long)), session.run(None, step(510, long))
+    assert programs(m) == [511]
+    for past in range(511, 514):
         made, wanted = m.run(None, step(past, made[1:])), session.run(None, step(past, wanted[1:]))
         assert_same(made, wanted)
-    assert programs(m) == [255]
+    assert programs(m) == [511, 1023]
 
 
 def test_room_grows_in_powers_of_two(session: Any) -> None:
     m = compiled()
     made, wanted = m.run(None, step(40, start(40))), session.run(None, step(40, start(40)))
-    assert programs(m) == [127]
-    m.run(None, step(200, start(200)))
-    assert programs(m) == [127, 511]
+    assert programs(m) == [511]
+    m.run(None, step(600, start(600)))
+    assert programs(m) == [511, 1023]
     assert_same(m.run(None, step(41, made[1:])), session.run(None, step(41, wanted[1:])))
-    assert programs(m) == [127, 511]
+    assert programs(m) == [511, 1023]
 
 
 def test_the_caller_says_how_far() -> None:
     m = compiled("interpreter", bounds={"past": 32})
     m.run(None, step(5, start(5)))
-    assert programs(m) == [127]
-    m = compiled("interpreter", bounds={"past": 300})
+    assert programs(m) == [511]
+    m = compiled("interpreter", bounds={"past": 600})
     m.run(None, step(5, start(5)))
-    assert programs(m) == [299]
+    assert programs(m) == [599]
     with pytest.raises(UsageError, match="no dimension 'future'"):
         compiled(bounds={"future": 5})
 
 
 def test_capacities() -> None:
-    assert [room_to_grow(n) for n in (1, 16, 128, 1000, 2000)] == [128, 128, 256, 2048, 4096]
+    assert [room_to_grow(n) for n in (1, 128, 400, 1000, 2000)] == [512, 512, 1024, 2048, 4096]
     assert [tight_room(n) for n in (1, 16, 17, 100, 128, 129, 1000)] == [4, 16, 20, 112, 128, 160, 1024]
     for n in range(1, 5000):
         assert room_to_grow(n) > n + 1
@@ -205,7 +209,7 @@ def test_saved_programs_grow(tmp_path: Path, session: Any) -> None:
     assert room_of(made[1]) is not None
     assert loaded.memory_plan == m.memory_plan
     with pytest.raises(UsageError, match="there is no code"):
-        loaded.run(None, step(200, start(200)))
+        loaded.run(None, step(600, start(600)))
 
 
 def test_family() -> None:
