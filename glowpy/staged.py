@@ -16,12 +16,29 @@ from glowpy.onnx.scope import input_key
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import LIMIT, Output, Specialisation
 from glowpy_ir.errors import GlowError, UsageError
-from glowpy_ir.evaluate import apply
+from glowpy_ir.evaluate import apply, evaluate
 from glowpy_ir.graph import Graph
+from glowpy_ir.op import Movement
+from glowpy_ir.ops.movement import Concat
 from glowpy_ir.types import Array, TensorType
 
 Import = Generator[Part, Answer, None]
 """A model's parts, one after the other; see ``onnx.parts``."""
+
+
+@dataclass(frozen=True)
+class Rearrangement:
+    """A part that computes nothing, but cuts, joins and turns tensors: NumPy does that at once, and without code."""
+
+    graph: Graph
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs, which may be views of what the part takes."""
+        return evaluate(self.graph, {value.name: array for value, array in zip(self.graph.inputs, arrays, strict=True)})
+
+    @classmethod
+    def fits(cls, graph: Graph) -> bool:
+        return all(isinstance(node.op, Movement | Concat) for node in graph.nodes)
 
 
 @dataclass(eq=False)
@@ -29,8 +46,8 @@ class Stage:
     """A part at work, and what followed it for what came out of it."""
 
     part: Part
-    code: Specialisation | None
-    """None if nothing is left to compute."""
+    code: Specialisation | Rearrangement | None
+    """None if nothing is left to do."""
     answers: tuple[Answer, ...] = ()
     """What came out of the parts before."""
     following: OrderedDict[Hashable, Stage] = field(default_factory=OrderedDict)
@@ -98,7 +115,7 @@ class Staged:
 
     def _codes(self) -> list[Specialisation]:
         with self._lock:
-            codes = [stage.code for stage in self._first.stages() if stage.code is not None]
+            codes = [stage.code for stage in self._first.stages() if isinstance(stage.code, Specialisation)]
         if not codes:
             raise UsageError("the code depends on the elements of inputs; run the model once")
         return codes
@@ -124,7 +141,7 @@ class Staged:
         return self._stage(parts.send(answer), (*stage.answers, answer), parts)
 
     def _stage(self, part: Part, answers: tuple[Answer, ...], rest: Import) -> Stage:
-        code = self._compile(part.graph) if part.gives else None
+        code = (Rearrangement if Rearrangement.fits(part.graph) else self._compile)(part.graph) if part.gives else None
         return Stage(replace(part, graph=Graph(part.graph.name)), code, answers, rest=rest)
 
 

@@ -117,7 +117,7 @@ def test_what_came_out_before_is_kept(computed_shape: ModelProto, monkeypatch: p
 
 def test_what_was_not_used_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     proto = model(
-        [node("Expand", ["x", "shape"], ["y"])],
+        [node("Expand", ["x", "shape"], ["e"]), node("Neg", ["e"], ["y"])],
         [tensor("x", F32, 1), tensor("shape", I64, 1)],
         [tensor("y", F32, None)],
     )
@@ -125,11 +125,11 @@ def test_what_was_not_used_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPa
     compiled = glowpy.compile(proto)
     one = np.ones(1, np.float32)
     for extent in range(1, LIMIT + 2):
-        compare(compiled(one, np.array([extent])), np.ones(extent, np.float32))
+        compare(compiled(one, np.array([extent])), -np.ones(extent, np.float32))
     before = count()
     compiled(one, np.array([LIMIT + 1]))
     assert count() == before
-    compare(compiled(one, np.array([1])), np.ones(1, np.float32))
+    compare(compiled(one, np.array([1])), -np.ones(1, np.float32))
     assert count() == before + 1
 
 
@@ -300,3 +300,22 @@ def test_a_loop_that_cannot_be_written_out_is_refused(monkeypatch: pytest.Monkey
     compare(compiled(np.array(5), np.ones(1, np.float32)), np.ones(6, np.float32))
     with pytest.raises(Findings, match="runs more than 5 times"):
         compiled(np.array(6), np.ones(1, np.float32))
+
+
+def test_what_only_moves_elements_needs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        node("Greater", ["x", "zero"], ["positive"]),
+        node("Compress", ["x", "positive"], ["kept"], axis=0),
+        node("Unsqueeze", ["kept", "first"], ["y"]),
+    ]
+    weights = {"zero": np.float32(0), "first": np.array([0])}
+    proto = model(nodes, [tensor("x", F32, 5)], [tensor("kept", F32, "n"), tensor("y", F32, 1, "n")], **weights)
+    compiled = glowpy.compile(proto)
+    compiled(np.zeros(5, np.float32))
+    count = counting(monkeypatch)
+    for x in ([1, 2, -3, 4, 5], [-1, -1, -1, -1, 7]):
+        array = np.array(x, np.float32)
+        kept, y = compiled.run(None, {"x": array})
+        compare(kept, array[array > 0])
+        compare(y, array[array > 0][None])
+    assert count() == 0
