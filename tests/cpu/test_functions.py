@@ -18,8 +18,13 @@ from glowpy_backends.cpu.target import Target
 Reference = Callable[[Array], Array]
 
 
+def decay(x: Array) -> Array:
+    """``exp(-|x|)``, and 0 for what f32 would need denormals."""
+    return np.asarray(np.where(np.abs(x) > np.float32(87.3), 0, np.exp(-np.abs(x))))
+
+
 def logistic(x: Array) -> Array:
-    e = np.exp(-np.abs(x))
+    e = np.where(x < 0, decay(x), np.exp(-np.abs(x)))
     return np.asarray(np.where(x < 0, e, 1) / (1 + e))
 
 

@@ -1,16 +1,27 @@
 """Exponentials, logarithms, powers and hyperbolic functions of f32 vectors; of f64 by way of the C library.
 
 Each is accurate to 2 units in the last place over the whole range (erf to 3), with the denormals, infinities and NaN
-that IEEE 754 asks for. All follow one plan: a number is taken apart into ``2**n`` and a factor near 1, and a polynomial
-does the rest. The coefficients are minimax fits in the relative error, made for this file by iterated weighted least
-squares. Functions that networks use much stay in f32; the others compute in f64, where cancellation does no harm.
+that IEEE 754 asks for, unless a docstring says that zeros stand for denormals. All follow one plan: a number is taken
+apart into ``2**n`` and a factor near 1, and a polynomial does the rest. The coefficients are minimax fits in the
+relative error, made for this file by iterated weighted least squares. Functions that networks use much stay in f32;
+the others compute in f64, where cancellation does no harm.
 """
 
 from __future__ import annotations
 
 import math
 
-from glowpy_backends.cpu.arithmetic import absolute, at_most, bits, clamp, floor, polynomial, same, square_root
+from glowpy_backends.cpu.arithmetic import (
+    absolute,
+    at_least,
+    at_most,
+    bits,
+    clamp,
+    floor,
+    polynomial,
+    same,
+    square_root,
+)
 from glowpy_backends.cpu.builder import F32, F64, I16, I32, Builder, Ssa, constant
 from glowpy_backends.cpu.libm import is_double, libm
 
@@ -19,6 +30,9 @@ _LN_2 = math.log(2)
 _LN_2_HIGH = 0.693359375
 """Of so few bits that its products with exponents are exact."""
 _LN_2_LOW = _LN_2 - _LN_2_HIGH
+
+_LEAST = -87.3
+"""``exp`` of no less than this is a normal number."""
 
 _ROUND_32 = 1.5 * 2.0**23
 """Added, it rounds a float to an integer, which the last bits of the sum then show."""
@@ -77,6 +91,18 @@ def _exp_of_moderate(b: Builder, x: Ssa) -> Ssa:
     """``e ** x`` that is neither denormal nor infinite."""
     rounded, r = _reduce(b, x)
     return _scale(b, _exp_of_rest(b, r), rounded, moderate=True)
+
+
+def exp_of_negative(b: Builder, x: Ssa) -> Ssa:
+    """``e ** x`` for x up to 0; 0 where x is less than -87.3, near the end of normal numbers.
+
+    Processors take a hundred times as long for denormal numbers, and of weights so small nobody is left to know.
+    """
+    if is_double(x.type):
+        return libm(b, "exp", x)
+    least = same(_LEAST, x)
+    vanishes = b.compare("olt", x, least)
+    return b.select(vanishes, same(0, x), _exp_of_moderate(b, at_least(b, least, x)))
 
 
 def _scale(b: Builder, x: Ssa, rounded: Ssa, moderate: bool = False) -> Ssa:
@@ -138,8 +164,11 @@ def tanh(b: Builder, x: Ssa) -> Ssa:
 
 
 def sigmoid(b: Builder, x: Ssa) -> Ssa:
-    """``1 / (1 + exp(-x))``: with ``e = exp(-|x|)`` and ``q = e / (1 + e)``, ``1 - q``, or ``e - e q`` left of 0"""
-    e = exp(b, b.neg(absolute(b, x)))
+    """``1 / (1 + exp(-x))``: with ``e = exp(-|x|)`` and ``q = e / (1 + e)``, ``1 - q``, or ``e - e q`` left of 0
+
+    It is 0 where it would be denormal.
+    """
+    e = exp_of_negative(b, b.neg(absolute(b, x)))
     q = b.op("fdiv", e, b.op("fadd", e, same(1, x)))
     left = b.compare("olt", x, same(0, x))
     scale = b.select(left, e, same(1, x))

@@ -6,7 +6,7 @@ import math
 
 from glowpy_backends.cpu.builder import Builder, Ssa, constant
 from glowpy_backends.cpu.epilogue import Epilogue
-from glowpy_backends.cpu.exponentials import exp, log
+from glowpy_backends.cpu.exponentials import exp_of_negative, log
 from glowpy_backends.cpu.halves import round_to_half
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels.rows import Row, row_kernel
@@ -28,7 +28,7 @@ def _softmax(b: Builder, row: Row) -> None:
     def rounded(x: Ssa) -> Ssa:
         return round_to_half(b, x, row.plan.operand.element) if kind in (Kind.F16, Kind.BF16) else x
 
-    total = row.fold(_add, 0, lambda x: rounded(exp(b, b.op("fsub", x, largest))), save=True)
+    total = row.fold(_add, 0, lambda x: rounded(exp_of_negative(b, b.op("fsub", x, largest))), save=True)
     if kind is Kind.F16:
         fits = b.compare("olt", total, constant(kind.limits[1], row.type))
         total = b.select(fits, rounded(total), total)
@@ -40,7 +40,7 @@ def _softmax(b: Builder, row: Row) -> None:
 
 def _log_softmax(b: Builder, row: Row) -> None:
     largest = _largest(b, row)
-    total = log(b, row.fold(_add, 0, lambda x: exp(b, b.op("fsub", x, largest))))
+    total = log(b, row.fold(_add, 0, lambda x: exp_of_negative(b, b.op("fsub", x, largest))))
     row.finish(lambda x: b.op("fsub", b.op("fsub", x, largest), total))
 
 
