@@ -7,10 +7,12 @@ view of its beginning, and where that view comes back as the input of a later ca
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
+from weakref import finalize
 
 import numpy as np
 
@@ -87,18 +89,32 @@ def _line(dim: Dim) -> tuple[int, int]:
     return at_one - at_zero, at_zero
 
 
-class Room:
-    """Memory for a tensor that grows along one axis; arrays that lie in it keep it alive."""
+@dataclass(eq=False)
+class Store:
+    """Memory for a tensor that grows along one axis."""
 
-    def __init__(self, type: TensorType, axis: int) -> None:
-        """Zeros, of which nothing is used yet."""
+    memory: Array
+    used: int = 0
+    """How far along the axis; behind it are zeros."""
+
+    @classmethod
+    def of(cls, type: TensorType) -> Self:
+        """New memory, of which nothing is used."""
         raw = np.zeros(type.nbytes + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
-        self._memory = raw[start : start + type.nbytes].view(type.kind.dtype).reshape(type.extents)
+        return cls(raw[start : start + type.nbytes].view(type.kind.dtype).reshape(type.extents))
+
+
+class Room:
+    """A tensor that grows along one axis; arrays that lie in it keep it alive."""
+
+    def __init__(self, store: Store, axis: int) -> None:
+        """``store`` is nobody else's as long as the room lives."""
+        self._store = store
+        self._memory = store.memory
         self.__array_interface__ = self._memory.__array_interface__  # what arrays made of this object look at
         self._address = self._memory.ctypes.data
         self._axis = axis
-        self._used = 0
         self._lock = Lock()
 
     def whole(self) -> Array:
@@ -106,9 +122,12 @@ class Room:
         return np.asarray(self)
 
     def begin(self, start: Array, used: int) -> None:
-        """Put a start into a room of which nothing is used; ``used`` is how far that part will reach soon."""
+        """Put a start into a room that nobody has looked at; ``used`` is how far that part will reach soon."""
         self._memory[tuple(map(slice, start.shape))] = start
-        self._used = used
+        rest = [slice(None)] * start.ndim
+        rest[self._axis] = slice(start.shape[self._axis], self._store.used)
+        self._memory[tuple(rest)] = 0
+        self._store.used = used
 
     def extend(self, start: Array, type: TensorType, used: int) -> bool:
         """Whether ``start`` is all that is used of this room, a tensor of ``type``: then more is used from now on.
@@ -117,12 +136,12 @@ class Room:
         """
         memory, axis = self._memory, self._axis
         with self._lock:
-            shape = (*memory.shape[:axis], self._used, *memory.shape[axis + 1 :])
+            shape = (*memory.shape[:axis], self._store.used, *memory.shape[axis + 1 :])
             if (start.shape, start.strides, start.dtype) != (shape, memory.strides, memory.dtype):
                 return False
             if start.ctypes.data != self._address or type.extents != memory.shape:
                 return False
-            self._used = used
+            self._store.used = used
             return True
 
 
@@ -197,7 +216,12 @@ class Growing:
     _continuations: Mapping[str, tuple[int, int, int]] = field(init=False)
     """For each such input, the axis along which it grows, and ``a`` and ``c`` of the extent ``a * length + c``."""
 
+    _idle: Mapping[TensorType, deque[Store]] = field(init=False)
+    """Memory that was in rooms, for one call at most."""
+
     def __post_init__(self) -> None:
+        types = Counter(tensor.room for tensor in self.inputs if tensor.name in self.rooms)
+        object.__setattr__(self, "_idle", {type: deque(maxlen=count) for type, count in types.items()})
         lines = {tensor.name: tensor.line() for tensor in self.outputs if tensor.name in self.rooms.values()}
         object.__setattr__(self, "_continuations", {name: lines[result] for name, result in self.rooms.items()})
 
@@ -257,8 +281,19 @@ class Growing:
         axis, a, c = self._continuations[tensor.name]
         room, used = room_of(start), a * length + c
         if room is None or not room.extend(start, tensor.room, used):
-            room = Room(tensor.room, axis)
+            room = self._new_room(tensor.room, axis)
             room.begin(start, used)
+        return room
+
+    def _new_room(self, type: TensorType, axis: int) -> Room:
+        """A room in memory that was another's, if there is some: new memory costs more than what is put into it."""
+        idle = self._idle[type]
+        try:
+            store = idle.pop()
+        except IndexError:
+            store = Store.of(type)
+        room = Room(store, axis)
+        finalize(room, idle.append, store).atexit = False
         return room
 
     def listing(self, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from models import model, tensor
 from onnx import helper, numpy_helper
 
 import glowpy
-from glowpy.growing import Family, Room, room_of
+from glowpy.growing import Family, Room, Store, room_of
 from glowpy.lengths import room_to_grow, tight_room
 from glowpy_ir.dims import symbol
 from glowpy_ir.errors import UsageError
@@ -224,7 +225,7 @@ def test_family() -> None:
 
 def test_room() -> None:
     type = TensorType(Kind.F32, (2, 8, 3))
-    room = Room(type, 1)
+    room = Room(Store.of(type), 1)
     past = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
     room.begin(past, 4)
     whole = room.whole()
@@ -237,3 +238,24 @@ def test_room() -> None:
     assert not room.extend(whole[:, :4], TensorType(Kind.F32, (2, 9, 3)), 5)
     assert room.extend(whole[:, :4], type, 5)
     assert not room.extend(whole[:, :4], type, 5)
+
+
+def test_memory_is_used_again(session: Any) -> None:
+    """What was behind the beginning of another past is zero then."""
+    m = compiled()
+    made = m.run(None, step(20, start(20)))
+    kept, address = made[1].copy(), made[1].ctypes.data
+    made = m.run(None, step(21, made[1:]))
+    del made
+    gc.collect()
+    for past in (3, 4):
+        made, wanted = m.run(None, step(past, start(past))), session.run(None, step(past, start(past)))
+        assert_same(made, wanted)
+        room = room_of(made[1])
+        assert room is not None
+        assert not room.whole()[:, :, past + 1 :].any()
+        addresses = {array.ctypes.data for array in made[1:]}
+        if past == 3:
+            assert address in addresses
+        del made, room
+    assert kept.any()
