@@ -36,6 +36,12 @@ def test_softmax_along_an_axis_or_along_the_rest(operator: str, opset: int, axis
     compare(run["y0"], expected, atol=1e-6)
 
 
+def test_hardmax_of_nothing_is_nothing() -> None:
+    x = np.zeros((2, 0, 3), np.float32)
+    for opset in (11, 13):
+        compare(run_model(node_model("Hardmax", {"x": x}, opset, axis=1), {"x": x})["y0"], x)
+
+
 def _by_hand(operator: str, x: Array, axis: int) -> Array:
     if operator == "Hardmax":
         result = np.zeros_like(x)

@@ -97,6 +97,13 @@ def test_cum_sum(axis: int, exclusive: int, reverse: int) -> None:
     agree_with_runtime("CumSum", operands, 14, exclusive=exclusive, reverse=reverse)
 
 
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_cum_sum_of_nothing(exclusive: int, reverse: int) -> None:
+    operands = {"x": X[:0], "_axis": np.array(0)}
+    agree_with_runtime("CumSum", operands, 14, exclusive=exclusive, reverse=reverse)
+
+
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 @pytest.mark.parametrize("largest", [0, 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])

@@ -81,6 +81,20 @@ def test_before_there_were_coordinates(operator: str, opset: int, mode: str, sca
     agree_with_runtime(operator, dict(inputs), opset, mode=mode)
 
 
+def test_so_small_that_nothing_is_left() -> None:
+    agree_with_runtime("Resize", {"x": image(2, 3, 1, 4), "_scales": np.array([1, 1, 0.5, 2], np.float32)}, 10)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_the_width_of_a_crop_does_not_change_how_many_there_are(mode: str) -> None:
+    inputs = {
+        "x": image(1, 1, 6, 6),
+        "_roi": np.array([0, 0, 0.25, 0.25, 1, 1, 0.75, 0.75], np.float32),
+        "_scales": np.array([1, 1, 1.5, 2], np.float32),
+    }
+    agree_with_runtime("Resize", inputs, 13, mode=mode, coordinate_transformation_mode="tf_crop_and_resize")
+
+
 def test_upsample_with_scales_as_an_attribute() -> None:
     x = image(1, 2, 3, 4)
     run = run_model(node_model("Upsample", {"x": x}, 7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0]), {"x": x})

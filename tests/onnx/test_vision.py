@@ -12,7 +12,7 @@ from onnx_cases import agree_with_reference, agree_with_runtime, check_case, nod
 from glowpy_ir.errors import Findings
 from glowpy_ir.types import Array
 
-CASES = node_cases("GridSample", "RoiAlign", "DeformConv", "Col2Im")
+CASES = node_cases("AffineGrid", "GridSample", "RoiAlign", "DeformConv", "Col2Im")
 RNG = np.random.default_rng(2)
 
 
@@ -56,6 +56,11 @@ def test_roi_align(mode: str, ratio: int, scale: float) -> None:
     agree_with_runtime("RoiAlign", inputs, 10, **attributes)
 
 
+def test_a_region_may_be_larger_than_the_image() -> None:
+    inputs = {"x": random(1, 2, 3, 5), "rois": np.array([[-1, -2, 9, 7]], np.float32), "batch": np.array([0])}
+    agree_with_runtime("RoiAlign", inputs, 16, output_height=1, output_width=1)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.3])
 def test_max_roi_pool(scale: float) -> None:
     numbers = RNG.integers(0, 2, (9, 1)).astype(np.float32)
@@ -75,6 +80,24 @@ def test_deform_conv(with_bias: bool, with_mask: bool) -> None:
     }
     attributes = {"group": 2, "offset_group": 2, "strides": [2, 2], "pads": [1, 2, 0, 1]}
     agree_with_reference("DeformConv", inputs, 19, rtol=1e-4, atol=1e-5, **attributes)
+
+
+@pytest.mark.parametrize("aligned", [0, 1])
+@pytest.mark.parametrize("image", [(3, 4), (2, 3, 4), (1, 2, 3)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_affine_grid(batch: int, image: tuple[int, ...], aligned: int) -> None:
+    rank = len(image)
+    inputs = {"theta": random(batch, rank, rank + 1), "_size": np.array([batch, 2, *image])}
+    check = agree_with_reference if aligned and 1 in image else agree_with_runtime
+    check("AffineGrid", inputs, 20, align_corners=aligned)
+
+
+@pytest.mark.parametrize("size", [(2, 1, 1, 3), (2, 1, 3, 1)])
+def test_a_grid_of_one_line_is_finite(size: tuple[int, ...]) -> None:
+    inputs = {"theta": random(2, 2, 3), "_size": np.array(size)}
+    result = run_model(node_model("AffineGrid", inputs, 20, align_corners=1), {"theta": inputs["theta"]})["y0"]
+    assert result.shape == (2, *size[2:], 2)
+    assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 3), (4, 4)])
@@ -104,6 +127,15 @@ def test_an_image_that_is_mostly_gaps_is_refused() -> None:
     inputs = {"x": np.ones((1, 1, 2), np.float32), "_image": np.array([1 << 40, 1]), "_kernel": np.array([1, 1])}
     with pytest.raises(Findings, match="is larger than"):
         run_model(node_model("Col2Im", inputs, 18, strides=[(1 << 40) - 1, 1]), {"x": inputs["x"]})
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [([1, 1, 2], "do not fit"), ([2, 1, 2, 2], "do not fit"), ([1, 1, 1 << 40, 2], "too large")]
+)
+def test_no_grid_of_this_size(size: list[int], words: str) -> None:
+    inputs = {"theta": random(1, 2, 3), "_size": np.array(size)}
+    with pytest.raises(Findings, match=words):
+        run_model(node_model("AffineGrid", inputs, 20), {"theta": inputs["theta"]})
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,22 @@ def load_identity(c: NodeContext) -> Named:
 
 
 def load_dropout_7(c: NodeContext) -> tuple[Value, ...]:
-    """Drops nothing: training is not supported."""
+    """Drops nothing: training is not supported. The mask has the kind of the operand."""
+    c.attributes.float("ratio", 0.5)
+    return without_dropping(c, c.type(0).kind)
+
+
+def load_dropout_10(c: NodeContext) -> tuple[Value, ...]:
+    """The same, with a mask of bools."""
     c.attributes.float("ratio", 0.5)
     return without_dropping(c)
 
 
-def without_dropping(c: NodeContext) -> tuple[Value, ...]:
+def without_dropping(c: NodeContext, kind: Kind = Kind.BOOL) -> tuple[Value, ...]:
     """The first operand as it is, and a mask of what was kept: all."""
     if not c.wants(1):
         return (c.input(0),)
-    return c.input(0), c.b.add(Splat(True, Kind.BOOL, c.type(0).shape))
+    return c.input(0), c.b.add(Splat(1, kind, c.type(0).shape))
 
 
 def load_reshape(c: NodeContext) -> Value:
@@ -183,6 +189,7 @@ def _block(c: NodeContext) -> int:
 LOADERS: Table = {
     ("Identity", 1): load_identity,
     ("Dropout", 7): load_dropout_7,
+    ("Dropout", 10): load_dropout_10,
     ("Reshape", 5): load_reshape,
     ("Flatten", 1): load_flatten,
     ("Squeeze", 1): load_squeeze_1,

@@ -220,10 +220,11 @@ def _scaled(
     if len(scales) != len(numbers) or not all(0 < scale < math.inf for scale in scales):
         raise BadModel(f"scales {list(scales)} must be {len(numbers)} positive numbers")
     axes = []
-    for number, scale, (start, end) in zip(numbers, scales, crops or [(0.0, 1.0)] * len(numbers), strict=True):
+    for number, scale, crop in zip(numbers, scales, crops or [(0.0, 1.0)] * len(numbers), strict=True):
         extent = type.extents[number]
-        count = int(np.floor(np.float32(extent) * np.float32(end - start) * np.float32(scale)))
-        axes.append(Axis(number, extent, count, Fraction(scale), (start, end)))
+        # The standard's text multiplies by the width of the crop too, but no implementation does, nor its own.
+        count = int(np.floor(np.float32(extent) * np.float32(scale)))
+        axes.append(Axis(number, extent, count, Fraction(scale), crop))
     return axes
 
 
@@ -249,7 +250,7 @@ def _pick(c: NodeContext, axes: Sequence[Axis], places: Sequence[Array]) -> Valu
     for axis, place in zip(axes, places, strict=True):
         indices = np.clip(place, 0, max(axis.extent - 1, 0)).astype(np.int32)
         factor = axis.count // max(axis.extent, 1)
-        if np.array_equal(indices, np.repeat(np.arange(axis.extent), factor)):
+        if factor and np.array_equal(indices, np.repeat(np.arange(axis.extent), factor)):
             factors[axis.number] = factor
         else:
             result = c.b.add(Gather(axis.number), result, c.constant(indices))

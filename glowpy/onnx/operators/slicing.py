@@ -53,8 +53,11 @@ def _slice(
 def _cut(dim: Dim, start: Dim, end: Dim, step: int) -> tuple[Dim, Dim]:
     """Where a slice starts in a dimension, and how many elements it has."""
     if isinstance(dim, int) and isinstance(start, int) and isinstance(end, int):
-        low, high = (0, dim) if step > 0 else (-1, dim - 1)
-        start, end = (max(low, min(high, n + dim if n < 0 else n)) for n in (start, end))
+        start, end = (n + dim if n < 0 else n for n in (start, end))
+        if step > 0:
+            start, end = max(0, min(dim, start)), max(0, min(dim, end))
+        else:  # a start before the first element is that element, where NumPy would take none
+            start, end = min(dim - 1, max(0, start)), min(dim - 1, max(-1, end))
         extent = max(0, -((start - end) // step))
         return (start if extent else 0), extent
     if step > 0:

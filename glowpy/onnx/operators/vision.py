@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import prod
 
 import numpy as np
 
 from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.operators.windows import read_pads, read_windows, spatial_ints
-from glowpy_ir.errors import BadModel, TypeMismatch
+from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
+from glowpy_ir.ops.linear import MatMul
+from glowpy_ir.ops.movement import Reshape, Transpose
 from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
 from glowpy_ir.ops.sampling import Interpolation, Outside
 from glowpy_ir.ops.vision import Col2Im, DeformConv, GridSample
+from glowpy_ir.types import Array
+
+MOST_PLACES = 1 << 26
+"""A grid of more is refused: its places are constants."""
 
 
 class Mode16(Enum):
@@ -103,6 +110,33 @@ def load_deform_conv(c: NodeContext) -> Value:
     return c.b.add(DeformConv(w.strides, w.before, w.after, w.dilations, groups, parts), *operands)
 
 
+def load_affine_grid(c: NodeContext) -> Value:
+    """Places that evenly cover an image of the size of the second operand, moved by the matrices ``theta``.
+
+    The standard's own function would divide by zero along a dimension of one element (where the place is -1, as it is
+    along the depth there), and drop a batch of one.
+    """
+    aligned = c.attributes.flag("align_corners", False)
+    theta, size = c.type(0), c.known_ints(1)
+    batch, _, *image = size if len(size) in (4, 5) else (0, 0)
+    rank = len(image)
+    if not image or min(size) < 1 or theta.shape != (batch, rank, rank + 1):
+        raise TypeMismatch(f"{theta} and the size {list(size)} do not fit: [N, 2, 3] for [N, C, H, W], or with depth")
+    if prod(image) > MOST_PLACES:
+        raise Unsupported(f"a grid of {image} is too large")
+    lines = [_line(extent, aligned) for extent in image]
+    places = np.stack(np.broadcast_arrays(*reversed(np.ix_(*lines)), 1.0), -1).reshape(-1, rank + 1)
+    base = c.constant(places.astype(theta.kind.dtype))
+    moved = c.b.add(MatMul(), base, c.b.add(Transpose((0, 2, 1)), c.input(0)))
+    return c.b.add(Reshape((batch, *image, rank)), moved)
+
+
+def _line(extent: int, aligned: bool) -> Array:
+    """The centers of the elements between -1 and 1, or the first and the last at these ends."""
+    number = np.arange(extent, dtype=np.float64)
+    return 2 * number / max(extent - 1, 1) - 1 if aligned else (2 * number + 1) / extent - 1
+
+
 def load_col2im(c: NodeContext) -> Value:
     image, kernel = c.known_ints(1), c.known_ints(2)
     rank = len(image)
@@ -114,6 +148,7 @@ def load_col2im(c: NodeContext) -> Value:
 
 
 LOADERS: Table = {
+    ("AffineGrid", 20): load_affine_grid,
     ("GridSample", 16): load_grid_sample_16,
     ("GridSample", 20): load_grid_sample_20,
     ("RoiAlign", 10): load_roi_align_10,

@@ -88,6 +88,8 @@ class Cumulate(Composite):
     def expand(self, e: Emitter[T], input: T) -> T:
         shape, axis = e.type_of(input).shape, self.running.axis
         extent = shape[axis]
+        if extent == 0:
+            return input
         backwards = full_slice(shape, axis, extent - 1, extent, -1)
         result = e.add(backwards, input) if self.reverse else input
         if self.exclusive:

@@ -17,6 +17,9 @@ from glowpy_ir.types import Array, Kind, TensorType
 MOST_SAMPLES = 1 << 12
 """More samples along one dimension of a bin are refused."""
 
+MOST_SAMPLES_PER_ELEMENT = 4
+"""Where their number is left to the operator, it grows with a region no further than so: regions may be any size."""
+
 
 @dataclass(frozen=True)
 class RoiAlign(Primitive):
@@ -24,7 +27,7 @@ class RoiAlign(Primitive):
 
     ``input [N, C, H, W]``, regions ``[count, 4]`` as left, top, right, bottom, which ``scale`` makes coordinates of
     the image, and the image of each, ``batch [count]`` of i64, make ``[count, C, *pooled]``. A bin has ``ratio`` by
-    ``ratio`` samples; if that is 0, about one for each element, but no more than the image has along a dimension.
+    ``ratio`` samples; if that is 0, about one for each element, but at most four for each that the image has.
     With ``shift``, the center of the first element lies at 1/2; else at 0, and regions are at least one element wide.
     With ``largest``, a bin is the largest product of an element and its weight.
     """
@@ -79,7 +82,7 @@ class RoiAlign(Primitive):
         type = start.dtype.type
         size = end - start if self.shift else np.fmax(end - start, type(1))
         step = size / type(bins)
-        count = self.ratio or int(np.fmin(np.fmax(np.ceil(step), 0), extent))
+        count = self.ratio or int(np.fmin(np.fmax(np.ceil(step), 0), MOST_SAMPLES_PER_ELEMENT * extent))
         within = (np.arange(count).astype(type) + type(0.5)) * step / type(max(count, 1))
         return np.asarray(start + np.arange(bins).astype(type)[:, None] * step + within)
 

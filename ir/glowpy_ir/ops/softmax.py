@@ -59,6 +59,8 @@ class Hardmax(Composite):
     def expand(self, e: Emitter[T], input: T) -> T:
         type = e.type_of(input)
         length, *trailing = type.shape[self.axis :]
+        if 0 in type.shape:
+            return input
         positions = e.add(Reshape((length, *(1 for _ in trailing))), e.add(Iota(length)))
         return cast(e, e.add(Equal(), e.add(ArgMax(self.axis), input), positions), type.kind)
 

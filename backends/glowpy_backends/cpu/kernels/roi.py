@@ -18,7 +18,7 @@ from glowpy_backends.cpu.kernel import Call, Kernel, define_kernel
 from glowpy_backends.cpu.kernels.sampling import Tap, load_element, moved, near_zero, together_of
 from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
-from glowpy_ir.ops.roi import MaxRoiPool, RoiAlign
+from glowpy_ir.ops.roi import MOST_SAMPLES_PER_ELEMENT, MaxRoiPool, RoiAlign
 
 _CHANNELS = 8
 """Channels that are worked on together, at most."""
@@ -87,7 +87,8 @@ class _Bins:
         step = b.op("fdiv", size, same(bins, size))
         if op.ratio:
             return cls(start, step, op.ratio)
-        count = b.intrinsic("minnum", b.intrinsic("maxnum", ceil(b, step), same(0, step)), same(extent, step))
+        most = same(MOST_SAMPLES_PER_ELEMENT * extent, step)
+        count = b.intrinsic("minnum", b.intrinsic("maxnum", ceil(b, step), same(0, step)), most)
         return cls(start, step, b.cast("fptosi", count, I64))
 
     def place(self, b: Builder, bin: Index, number: Index) -> Ssa:
