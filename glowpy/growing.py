@@ -20,6 +20,7 @@ from glowpy.feeds import Feed
 from glowpy.program.plan import MemoryPlan
 from glowpy_backends.base import Executable
 from glowpy_ir.dims import Dim, Expr, bind, symbol
+from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.types import Array, TensorType
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ class Family:
 
 
 def _line(dim: Dim) -> tuple[int, int]:
-    """``a`` and ``c`` of ``a * length + c``."""
+    """``a`` and ``c`` of ``a * length + c``; ValueError if the dimension depends on anything else."""
     at_zero, at_one = (bind(dim, {LENGTH: n}) for n in (0, 1))
-    assert isinstance(at_zero, int)
-    assert isinstance(at_one, int)
+    if not (isinstance(at_zero, int) and isinstance(at_one, int)):
+        raise ValueError(f"{dim} does not depend on the length alone")
     return at_one - at_zero, at_zero
 
 
@@ -172,7 +173,10 @@ class Tensor:
     @classmethod
     def read(cls, entry: Sequence[str]) -> Self:
         name, room, type = entry
-        return cls(name, TensorType.parse(room), TensorType.parse(type))
+        try:
+            return cls(name, TensorType.parse(room), TensorType.parse(type))
+        except TypeMismatch as error:
+            raise ValueError(str(error)) from None
 
     def entry(self) -> list[str]:
         return [self.name, str(self.room), str(self.type)]
@@ -246,7 +250,7 @@ class Growing:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], executable: Executable, memory: MemoryPlan) -> Self:
-        """The program that ``entry`` told about."""
+        """The program that ``entry`` told about; KeyError, TypeError or ValueError if it tells of none."""
         inputs, outputs = (tuple(map(Tensor.read, entry[key])) for key in ("inputs", "outputs"))
         family = Family(tuple(tensor.type.shape for tensor in inputs))
         least, most = int(entry["least"]), int(entry["most"])

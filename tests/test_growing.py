@@ -211,6 +211,14 @@ def test_saved_programs_grow(tmp_path: Path, session: Any) -> None:
     assert loaded.memory_plan == m.memory_plan
     with pytest.raises(UsageError, match="there is no code"):
         loaded.run(None, step(600, start(600)))
+    manifest = tmp_path / "m" / "model.json"
+    text = manifest.read_text()
+    faults = {"length+1": "width+1", "f32[1,2,length": "f32[1,2,,", '"rooms"': '"room"', '"most"': '"m"'}
+    for good, bad in faults.items():
+        assert good in text
+        manifest.write_text(text.replace(good, bad))
+        with pytest.raises(UsageError, match="damaged"):
+            glowpy.load(tmp_path / "m")
 
 
 def test_family() -> None:
