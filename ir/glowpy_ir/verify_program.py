@@ -3,7 +3,7 @@
 - Names are unique; every view is a view, with the type that its operator gives.
 - An instruction's operator infers the types of its results from those of its inputs.
 - Inputs and weights are never written; what is written has a place of its own for each element.
-- No activation or output is read before it is written.
+- No activation or output is read before it is written, but for those parts that hold no elements.
 - A result overlaps an input only where the two are one buffer and the operator allows it.
 - The halo that an operator reads is there, and was zeroed.
 - Once placed, buffers that are alive at the same time do not overlap, and all lie inside the arena.
@@ -46,7 +46,7 @@ def program_faults(program: Program) -> Iterator[GlowError]:
     for instruction in program.instructions:
         for operand in instruction.operands():
             storage = operand.buffer.storage
-            if operand.reads and storage not in written:
+            if operand.reads and storage not in written and operand.buffer.type.count:
                 yield InvalidIR(f"{operand.buffer} is read before it is written").at(instruction.origin)
             if operand.writes and isinstance(storage, Input | Weight):
                 yield InvalidIR(f"{operand.buffer} is written, but it is not ours").at(instruction.origin)

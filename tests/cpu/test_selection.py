@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cpu.native import TARGETS, WIDTHS, Operand, run
+from cpu.whole import agree
 
 from glowpy_backends.cpu.kernels.lookup import find_key
 from glowpy_backends.cpu.kernels.selection import non_zero, suppress_overlaps
@@ -12,7 +13,7 @@ from glowpy_backends.cpu.kernels.sorting import row_order
 from glowpy_backends.cpu.target import Target
 from glowpy_ir.evaluate import apply
 from glowpy_ir.ops.lookup import FindKey
-from glowpy_ir.ops.selection import NonZero, SuppressOverlaps
+from glowpy_ir.ops.selection import NonZero, SuppressOverlaps, Unique
 from glowpy_ir.ops.sorting import RowOrder
 from glowpy_ir.types import Array, Kind
 
@@ -50,7 +51,7 @@ def test_order_of_rows(shape: tuple[int, int], kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
-@pytest.mark.parametrize(("least", "overlap"), [(None, 0.3), (0.5, 0), (0.2, 1), (2, 0.5)])
+@pytest.mark.parametrize(("least", "overlap"), [(None, 0.3), (0.5, 0), (0.2, 1), (2, 0.5), (None, -1), (0.1, np.nan)])
 @pytest.mark.parametrize(("n", "most"), [(1, 1), (19, 3), (101, 101), (5, 0)])
 def test_boxes_apart(n: int, most: int, overlap: float, least: float | None, target: Target) -> None:
     corners = RNG.random((2, n, 2))
@@ -87,3 +88,9 @@ def test_keys_are_found(shape: tuple[int, ...], count: int, kind: Kind) -> None:
     run(kernel, TARGETS[0], [result, operand, table], calls=2)
     np.testing.assert_array_equal(result.array, expected)
     assert result.margin_is(5)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("shape", [(0, 2), (5, 0), (1, 1), (31, 2)], ids=str)
+def test_rows_once(shape: tuple[int, int], in_order: bool) -> None:
+    agree(Unique(in_order), RNG.integers(0, 3, shape).astype(np.float32))

@@ -34,7 +34,7 @@ def walk(
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
-@pytest.mark.parametrize("extents", [(4, 4, 8, 8, 4), (6, 2, 5, 19, 3), (4, 1, 16, 33, 1)])
+@pytest.mark.parametrize("extents", [(4, 4, 8, 8, 4), (6, 2, 5, 19, 3), (4, 1, 16, 33, 1), (4, 2, 3, 5, 0)])
 def test_linear_attention(extents: tuple[int, int, int, int, int], target: Target, tmp_path: Path) -> None:
     rules = ((False, False, False), (True, False, True), (False, True, True), (True, True, False))
     for decays, corrects, by_row in rules:

@@ -146,9 +146,9 @@ class StateWalk(Primitive):
             np.moveaxis(widened(x), 1, 2) if i != 3 else widened(x).copy()
             for i, x in enumerate((query, key, value, state, *gates))
         )
-        batch, heads, tokens, _ = queries.shape
+        batch, heads, tokens, depth = queries.shape
         shared, width = values.shape[1], values.shape[3]
-        grouped = queries.reshape(batch, shared, heads // shared, tokens, -1)
+        grouped = queries.reshape(batch, shared, heads // shared, tokens, depth)
         result = np.zeros((batch, tokens, shared, heads // shared, width), np.float32)
         for t in range(tokens):
             written = values[:, :, t]

@@ -72,8 +72,10 @@ class Sample(Primitive):
             numbers, inside, weights = zip(*taps, strict=True)
             weight = np.where(np.logical_and.reduce(inside), np.prod(weights, axis=0), 0)[..., None]
             elements = image[(batch, slice(None), *numbers)]
-            result += np.where(weight == 0, 0, elements) * weight.astype(places.dtype)
-        return np.moveaxis(result, 2, 1).astype(input.dtype)
+            with np.errstate(all="ignore"):
+                result += np.where(weight == 0, 0, elements) * weight.astype(places.dtype)
+        with np.errstate(over="ignore"):
+            return np.moveaxis(result, 2, 1).astype(input.dtype)
 
     def _taps(self, places: Array, extent: int) -> list[tuple[Array, Array, Array]]:
         """The neighbours along one dimension: their numbers, whether they exist, and their weights."""

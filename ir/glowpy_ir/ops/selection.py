@@ -140,14 +140,14 @@ class SuppressOverlaps(Primitive):
 
 
 def _overlap(box: Array, others: Array) -> Array:
-    """Intersection over union of a box with each of the others; zero if one has no area."""
+    """Intersection over union of a box with each of the others; below any limit if nothing is in both."""
     low, high = np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])
     lows, highs = np.minimum(others[:, :2], others[:, 2:]), np.maximum(others[:, :2], others[:, 2:])
-    common = np.minimum(high, highs) - np.maximum(low, lows)
     with np.errstate(all="ignore"):
+        common = np.minimum(high, highs) - np.maximum(low, lows)
         area, areas, inside = np.prod(high - low), np.prod(highs - lows, 1), np.prod(common, 1)
         met = (common > 0).all(1) & (area > 0) & (areas > 0)
-        return np.where(met, inside / (area + areas - inside), np.float32(0))
+        return np.where(met, inside / (area + areas - inside), np.float32(-np.inf))
 
 
 @dataclass(frozen=True)
