@@ -227,11 +227,17 @@ def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def glowc(*arguments: str) -> subprocess.Popen[str]:
-    """A process of its own, for what has to do with processes."""
+    """A process of its own, for what has to do with processes; interrupts reach it even if these tests get none."""
     command = [sys.executable, "-m", "glowpy", *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
