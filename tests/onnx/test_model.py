@@ -104,8 +104,7 @@ def test_a_fault_in_one_operator_hides_no_other() -> None:
 @pytest.mark.parametrize(
     ("proto", "reason"),
     [
-        (model([node("Relu", ["x"], ["y"])], onnx=6), "operator set 6 is not supported; 7 to"),
-        (model([node("Relu", ["x"], ["y"])], onnx=1000), "operator set 1000 is not supported"),
+        (model([node("Relu", ["x"], ["y"])], onnx=1000), "operator set 1000 is not supported; 1 to"),
         (model([node("Relu", ["x"], ["z"])]), "'y' is made by no node"),
         (model([node("Relu", ["x"], ["y"])], outputs=[]), "no outputs"),
         (model([node("Relu", ["x"], ["y"])], outputs=["y", "y"]), "two outputs have this name"),
