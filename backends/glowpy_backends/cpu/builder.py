@@ -359,6 +359,14 @@ class Builder:
         picks = f"<{len(lanes)} x i32> <{', '.join(f'i32 {lane}' for lane in lanes)}>"
         return self.value(f"shufflevector {a.typed}, {b.typed}, {picks}", a.type.vector(len(lanes)))
 
+    def opaque(self, x: Ssa) -> Ssa:
+        """The same vector of at least four bytes; LLVM does not look through it, nor make an instruction of it.
+
+        Its instruction selection follows chains of shuffles backwards from each of them, which takes long.
+        """
+        floats = F32.vector(x.type.lanes * x.type.element_bytes // F32.element_bytes)
+        return self.cast("bitcast", self.intrinsic("arithmetic.fence", self.cast("bitcast", x, floats)), x.type)
+
     def lane(self, vector: Ssa, number: int) -> Ssa:
         """One lane of a vector as a scalar."""
         return self.value(f"extractelement {vector.typed}, i32 {number}", vector.type.scalar)

@@ -22,7 +22,10 @@ def transpose(b: Builder, rows: Sequence[Ssa]) -> list[Ssa]:
     groups = [_inside_lanes(b, matrix[i : i + size], size) for i in range(0, type.lanes, size)]
     columns: list[Ssa] = [missing] * type.lanes
     for j in range(size):
-        columns[j::size] = _across_lanes(b, [group[j] for group in groups], size)
+        blocks = [group[j] for group in groups]
+        if len(blocks) > 1:
+            blocks = [block if block.name == "poison" else b.opaque(block) for block in blocks]
+        columns[j::size] = _across_lanes(b, blocks, size)
     return columns
 
 

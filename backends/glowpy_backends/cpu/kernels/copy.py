@@ -227,11 +227,13 @@ class _Copier:
             for k, vector in enumerate(transpose(b, loaded)[:columns]):
                 b.store_first(vector, b.gep(corner, k * across.to, I8), rows)
 
-        self._along(
-            across.extent, lanes, lambda i, columns: self._along(
-                row.extent, lanes, lambda j, rows: tile(i, columns, j, rows)
-            )
-        )  # fmt: skip
+        def along(extent: int, leaf: Callable[[Index, int], None]) -> None:
+            """One tile of code serves all of a dimension: the last one overlaps the one before."""
+            count, last = min(extent, lanes), extent - lanes
+            exact = extent % lanes == 0
+            b.loop(0, extent, lanes, lambda i, _: leaf(i if exact or last < 0 else b.smaller(i, last), count))
+
+        along(across.extent, lambda i, columns: along(row.extent, lambda j, rows: tile(i, columns, j, rows)))
 
     def picked(self, place: _Place, axes: Sequence[_Axis]) -> None:
         """A contiguous row of elements that were a few apart, or backwards: picked from vectors."""
