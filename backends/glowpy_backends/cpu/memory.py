@@ -35,7 +35,9 @@ def aligned(size: int) -> Array:
         raw = np.zeros(size + ALIGNMENT + SLACK, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size]
-    block = mmap.mmap(-1, size + HUGE_PAGE + SLACK)
+    # Private, as Linux gives shared memory no huge pages unless it is told to.
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    block = mmap.mmap(-1, size + HUGE_PAGE + SLACK, **private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         block.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(block, np.uint8)
