@@ -81,6 +81,15 @@ def test_before_there_were_coordinates(operator: str, opset: int, mode: str, sca
     agree_with_runtime(operator, dict(inputs), opset, mode=mode)
 
 
+@pytest.mark.parametrize("coordinates", ["asymmetric", "half_pixel"])
+@pytest.mark.parametrize("rounding", ["floor", "round_prefer_floor"])
+@pytest.mark.parametrize("scale", [0.7, 1.1, 1.7, 2.3])
+def test_a_scale_is_what_was_written_not_the_float_beside_it(scale: float, rounding: str, coordinates: str) -> None:
+    inputs = {"x": image(1, 1, 20, 21), "_roi": None, "_scales": np.array([1, 1, scale, scale], np.float32)}
+    found = {"nearest_mode": rounding, "coordinate_transformation_mode": coordinates}
+    agree_with_runtime("Resize", inputs, 13, mode="nearest", **found)
+
+
 def test_so_small_that_nothing_is_left() -> None:
     agree_with_runtime("Resize", {"x": image(2, 3, 1, 4), "_scales": np.array([1, 1, 0.5, 2], np.float32)}, 10)
 

@@ -36,6 +36,16 @@ def test_dft(opset: int, length: int | None, inverse: int, onesided: int) -> Non
         agree_with_reference("DFT", {"x": x, "_length": count, "_axis": axis}, opset, **attributes)
 
 
+def test_a_signal_without_a_last_dimension_is_real() -> None:
+    x = RNG.standard_normal((2, 50)).astype(np.float32)
+    step, length = np.array(7, np.int64), np.array(16, np.int64)
+    others = {"_step": step, "_window": None, "_length": length}
+    runs = [
+        run_model(node_model("STFT", {"x": signal, **others}, 17), {"x": signal}) for signal in (x, x[..., None])
+    ]
+    assert np.array_equal(runs[0]["y0"], runs[1]["y0"])
+
+
 @pytest.mark.parametrize("length", [None, 16])
 @pytest.mark.parametrize("with_window", [False, True])
 def test_stft(length: int | None, with_window: bool) -> None:

@@ -224,8 +224,15 @@ def _scaled(
         extent = type.extents[number]
         # The standard's text multiplies by the width of the crop too, but no implementation does, nor its own.
         count = int(np.floor(np.float32(extent) * np.float32(scale)))
-        axes.append(Axis(number, extent, count, Fraction(scale), crop))
+        axes.append(Axis(number, extent, count, _meant(scale), crop))
     return axes
+
+
+def _meant(scale: float) -> Fraction:
+    """The simplest fraction that is stored as this float32: for 1.7 exactly that, not the number beside it."""
+    stored = Fraction(scale)
+    candidates = (stored.limit_denominator(10**digits) for digits in range(1, 7))
+    return next((fraction for fraction in candidates if np.float32(float(fraction)) == np.float32(scale)), stored)
 
 
 def _sized(

@@ -7,6 +7,7 @@ import numpy as np
 from glowpy.onnx.context import NodeContext, Table, positive_axis
 from glowpy_ir.errors import BadModel, TypeMismatch
 from glowpy_ir.graph import Value
+from glowpy_ir.ops.movement import Reshape
 from glowpy_ir.ops.spectral import Dft, ShortTimeDft
 from glowpy_ir.types import Kind
 
@@ -34,12 +35,15 @@ def _dft(c: NodeContext, axis: int) -> Value:
 def load_stft(c: NodeContext) -> Value:
     """The frames are as long as operand 3 says, or as the window (operand 2), or as the signal."""
     window, onesided = c.optional(2), c.attributes.flag("onesided", True)
-    if c.type(0).rank != 3:
-        raise TypeMismatch(f"a signal is [N, samples, 1 or 2], not {c.type(0)}")
+    signal = c.input(0)
+    if signal.type.rank == 2:  # as PyTorch writes it, and ONNX Runtime takes it: real numbers
+        signal = c.b.add(Reshape((*signal.type.extents, 1)), signal)
+    if signal.type.rank != 3:
+        raise TypeMismatch(f"a signal is [N, samples, 1 or 2], not {signal.type}")
     length = c.type(0).extents[1] if window is None else window.type.extents[0]
     if c.optional(3) is not None:
         length = _scalar(c, 3)
-    operands = [c.input(0)] if window is None else [c.input(0), window]
+    operands = [signal] if window is None else [signal, window]
     return c.b.add(ShortTimeDft(length, _scalar(c, 1), onesided), *operands)
 
 
