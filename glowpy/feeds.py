@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from glowpy_ir.dims import Dim, bind, symbols
+from glowpy_ir.dims import bind, symbols
 from glowpy_ir.errors import UsageError
 from glowpy_ir.types import Array, Kind, TensorType, kind_of
 
@@ -33,6 +32,12 @@ class TensorSpec:
 
     name: str
     type: TensorType
+    symbols: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+    """For each dimension its name, if it is one symbol; told beforehand, as each call asks."""
+
+    def __post_init__(self) -> None:
+        names = (str(dim) if symbols(dim) == {str(dim)} else None for dim in self.type.shape)
+        object.__setattr__(self, "symbols", tuple(names))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -228,19 +233,12 @@ def _fits(type: TensorType, shape: tuple[int, ...]) -> bool:
 
 def _bind_symbols(spec: TensorSpec, array: Array, extents: dict[str, tuple[int, str]]) -> None:
     """Note the extents of the symbols that stand alone as a dimension of this input."""
-    for dim, extent in zip(spec.type.shape, array.shape, strict=True):
-        name = _alone(dim)
+    for name, extent in zip(spec.symbols, array.shape, strict=True):
         if name is None:
             continue
         known, where = extents.setdefault(name, (extent, spec.name))
         if known != extent:
             raise UsageError(f"dimension {name} is {known} in input {where!r} and {extent} in input {spec.name!r}")
-
-
-@cache
-def _alone(dim: Dim) -> str | None:
-    """The name of a dimension that is one symbol."""
-    return str(dim) if symbols(dim) == {str(dim)} else None
 
 
 def check_arrays(inputs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> list[Array]:
@@ -252,7 +250,7 @@ def _disagreements(spec: Spec, array: Feed, extents: Mapping[str, tuple[int, str
     """The dimensions made of several symbols that do not come out as given."""
     if not (isinstance(spec, TensorSpec) and isinstance(array, np.ndarray)):
         return []
-    if all(isinstance(dim, int) or _alone(dim) for dim in spec.type.shape):
+    if all(name or isinstance(dim, int) for name, dim in zip(spec.symbols, spec.type.shape, strict=True)):
         return []
     values = {name: extent for name, (extent, _) in extents.items()}
     wanted = _bound(spec.type, values).shape
