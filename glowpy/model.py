@@ -18,6 +18,9 @@ class Model:
 
     Where dimensions are open, code is generated when inputs of new shapes come for the first time, and kept for the
     shapes that were used last. Several threads may call one model at once.
+
+    Dimensions that grow from call to call share one program (see ``lengths``). An output that continues an input, as a
+    decoder's cache does, is a view then; fed back, it is continued where it lies.
     """
 
     def __init__(
