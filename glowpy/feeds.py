@@ -53,8 +53,8 @@ class TensorSpec:
         return f"{self.name}: {self.type}"
 
 
-TENSOR = "tensor"
-"""The form of a tensor of an unknown rank."""
+TENSOR, SEQUENCE = "tensor", "sequence"
+"""The forms of a tensor of an unknown rank, and of a list of tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +169,24 @@ def _is_same_number(given: object, checked: Feed) -> bool:
 
 
 def _as_feed(spec: LooseSpec, given: object) -> Feed:
+    """What a loose input is given; an optional may hold anything, or nothing."""
+    if spec.form == TENSOR:
+        return _as_array(spec, given)
+    if spec.form == SEQUENCE and not isinstance(given, list | tuple):
+        raise UsageError(f"input {spec.name!r}: expected a list of tensors, given {_told(given)}")
+    return _as_items(spec, given)
+
+
+def _as_items(spec: LooseSpec, given: object) -> Feed:
     if given is None:
         return None
     if isinstance(given, list | tuple):
-        return [_as_feed(spec, item) for item in given]
+        return [_as_items(spec, item) for item in given]
     return _as_array(spec, given)
+
+
+def _told(given: object) -> str:
+    return "None" if given is None else "an array" if isinstance(given, np.ndarray) else f"a {type(given).__name__}"
 
 
 def _wanted(spec: Spec) -> str:
@@ -203,6 +216,8 @@ def _unknown(name: str, inputs: Sequence[Spec]) -> str:
 
 
 def _as_array(spec: Spec, given: object) -> Array:
+    if given is None:
+        raise UsageError(f"input {spec.name!r}: expected {_wanted(spec)}, given None")
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -221,7 +236,8 @@ def _check_type(spec: TensorSpec, array: Array) -> None:
         return
     kind = kind_of(array.dtype)
     given = f"{kind.value if kind else array.dtype}[{','.join(map(str, array.shape))}]"
-    hint = f"; convert it with .astype({spec.dtype.name!r})" if kind is not spec.type.kind else ""
+    name = "str" if spec.type.kind is Kind.STRING else spec.dtype.name
+    hint = f"; convert it with .astype({name!r})" if kind is not spec.type.kind else ""
     raise UsageError(f"input {spec.name!r}: expected {spec.type}, given {given}{hint}")
 
 

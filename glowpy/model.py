@@ -10,7 +10,7 @@ from glowpy.artifact import Artifact, fill_artifact, write_artifact
 from glowpy.feeds import Gate, Spec, name_feeds
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import Output, Specialisation, Specialisations
-from glowpy_ir.errors import UsageError
+from glowpy_ir.errors import Unsupported, UsageError
 
 
 class Model:
@@ -50,12 +50,19 @@ class Model:
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, object]) -> list[Output]:
-        """The outputs that are called ``names``, or all in the model's order; for inputs by name."""
+        """The outputs that are called ``names``, or all in the model's order; for inputs by name.
+
+        UsageError if there is no such output, or the inputs do not fit; Findings or Unsupported if the model cannot be
+        compiled for inputs of these shapes.
+        """
         unknown = [name for name in names or () if name not in {spec.name for spec in self.outputs}]
         if unknown:
             raise UsageError(f"no output {unknown[0]!r}; there are: {', '.join(map(str, self.outputs))}")
         given, shapes = self._gate.admit(feeds)
-        results = self._programs.get(shapes).run(given)
+        try:
+            results = self._programs.get(shapes).run(given)
+        except MemoryError as error:
+            raise Unsupported(f"there is not enough memory for inputs of these shapes: {error}") from None
         if names is None:
             return results
         by_name = {spec.name: array for spec, array in zip(self.outputs, results, strict=True)}

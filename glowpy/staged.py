@@ -48,8 +48,8 @@ class Stage:
     part: Part
     code: Specialisation | Rearrangement | None
     """None if nothing is left to do."""
-    answers: tuple[Answer, ...] = ()
-    """What came out of the parts before."""
+    before: tuple[Stage, Answer] | None = None
+    """The part that this one follows, and what came out of it."""
     following: OrderedDict[Hashable, Stage] = field(default_factory=OrderedDict)
     rest: Import | None = None
     """The import that stopped after this part; only one can go on."""
@@ -62,9 +62,21 @@ class Stage:
         made = tuple(_run_step(step, found) for step in self.part.steps)
         return Answer(tuple(found[key] for key in self.part.asks), made)
 
+    def answers(self) -> list[Answer]:
+        """What came out of the parts before, one after the other."""
+        found: list[Answer] = []
+        stage = self
+        while stage.before is not None:
+            stage, answer = stage.before
+            found.append(answer)
+        return found[::-1]
+
     def stages(self) -> list[Stage]:
         """This one and all that followed it."""
-        return [self, *(stage for following in self.following.values() for stage in following.stages())]
+        found = [self]
+        for stage in found:  # which grows meanwhile
+            found += stage.following.values()
+        return found
 
 
 class Staged:
@@ -86,7 +98,7 @@ class Staged:
         self._again = again
         self._compile = compile
         self._lock = Lock()
-        self._first = self._stage(first, (), rest)
+        self._first = self._stage(first, None, rest)
 
     @property
     def memory(self) -> MemoryPlan:
@@ -136,13 +148,13 @@ class Staged:
         if parts is None:
             parts = self._again()
             next(parts)
-            for earlier in stage.answers:
+            for earlier in stage.answers():
                 parts.send(earlier)
-        return self._stage(parts.send(answer), (*stage.answers, answer), parts)
+        return self._stage(parts.send(answer), (stage, answer), parts)
 
-    def _stage(self, part: Part, answers: tuple[Answer, ...], rest: Import) -> Stage:
+    def _stage(self, part: Part, before: tuple[Stage, Answer] | None, rest: Import) -> Stage:
         code = (Rearrangement if Rearrangement.fits(part.graph) else self._compile)(part.graph) if part.gives else None
-        return Stage(replace(part, graph=Graph(part.graph.name)), code, answers, rest=rest)
+        return Stage(replace(part, graph=Graph(part.graph.name)), code, before, rest=rest)
 
 
 def _lay_out(key: str, feed: Feed, found: dict[str, Array]) -> None:

@@ -53,7 +53,8 @@ def test_scalars_stay_scalars() -> None:
         ({"x": np.ones((1, 3), np.float32), "y": 1}, r"no input 'y'; the model takes x: f32\[1,3\]"),
         ({"X": np.ones((1, 3), np.float32)}, "no input 'X'.*input 'x' is missing"),
         ({"x": [[1], [1, 2]]}, "given no array"),
-        ({"x": None}, "given an array of Python objects"),
+        ({"x": None}, "given None"),
+        ({"x": object()}, "given an array of Python objects"),
     ],
 )
 def test_what_does_not_fit_is_told(given: dict[str, object], message: str) -> None:

@@ -11,8 +11,11 @@ from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, 
 from onnx.reference import ReferenceEvaluator
 
 import glowpy
-from glowpy.errors import Findings, UsageError
+from glowpy.errors import Findings, Unsupported, UsageError
+from glowpy.onnx.parts import Answer, Part
 from glowpy.specialise import LIMIT
+from glowpy.staged import Stage
+from glowpy_ir.graph import Graph
 from glowpy_ir.types import Array
 
 F32, I64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
@@ -224,6 +227,36 @@ def test_threads_share_what_one_has_compiled(computed_shape: ModelProto) -> None
             compare(result, 2 * np.exp(X).reshape(half * [1, 2]))
 
 
+def test_what_an_input_of_another_form_is_given() -> None:
+    join = model([node("ConcatFromSequence", ["s"], ["y"], axis=0)], [sequence("s")], [tensor("y", F32, None)])
+    joined = glowpy.compile(join)
+    for given, message in ((X, "a list of tensors, given an array"), (None, "given None"), ([[X]], "only tensors can")):
+        with pytest.raises((UsageError, Findings), match=message):
+            joined(given)
+    anything = helper.make_tensor_value_info("x", F32, None)
+    relu = glowpy.compile(model([node("Relu", ["x"], ["y"])], [anything], [helper.make_empty_tensor_value_info("y")]))
+    compare(relu([X, X]), np.maximum([X, X], 0))
+    with pytest.raises(UsageError, match="given None"):
+        relu(None)
+
+
+def test_a_tensor_that_fits_nowhere() -> None:
+    ends = [node("Range", ["zero", "n", "one"], ["y"])]
+    numbers = model(ends, [tensor("n", I64)], [tensor("y", I64, None)], zero=np.array(0), one=np.array(1))
+    with pytest.raises(Findings, match="takes more than"):
+        glowpy.compile(numbers)(np.array(1 << 60))
+
+
+def test_memory_that_is_not_there(computed_shape: ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise MemoryError("no room")
+
+    compiled = glowpy.compile(computed_shape)
+    monkeypatch.setattr("glowpy.staged.Staged.run", run)
+    with pytest.raises(Unsupported, match=r"not enough memory.*no room"):
+        compiled(X, np.array([4, 3]))
+
+
 def test_a_model_in_parts_is_not_saved(computed_shape: ModelProto, tmp_path: object) -> None:
     compiled = glowpy.compile(computed_shape)
     compiled.run(None, {"x": X, "half": np.array([2, 6])})
@@ -319,3 +352,32 @@ def test_what_only_moves_elements_needs_no_code(monkeypatch: pytest.MonkeyPatch)
         compare(kept, array[array > 0])
         compare(y, array[array > 0][None])
     assert count() == 0
+
+
+def test_a_loop_of_data_is_written_out_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each iteration drops what is not positive and waits for the one before."""
+    monkeypatch.setattr("glowpy.onnx.tasks.MOST_WAITING", 2)
+    keep = [
+        node("Greater", ["t", "zero"], ["p"]),
+        node("Compress", ["t", "p"], ["k"], axis=0),
+        node("Sub", ["k", "one"], ["u"]),
+    ]
+    proto = model(
+        [loop(keep, ["t"], ["u"], "n", "x")],
+        [tensor("n", I64), tensor("x", F32, None)],
+        [tensor("final_u", F32, None)],
+        zero=np.array(0, np.float32),
+        one=np.array(1, np.float32),
+    )
+    left = glowpy.compile(proto)(np.array(7), np.arange(10, dtype=np.float32))
+    compare(left, np.array([-0, 1, 2], np.float32))
+
+
+def test_there_may_be_many_parts() -> None:
+    first = stage = Stage(Part(Graph("g"), (), ()), None)
+    for number in range(5000):
+        following = Stage(stage.part, None, (stage, Answer((np.array(number),), ())))
+        stage.following[number] = following
+        stage = following
+    assert len(first.stages()) == 5001
+    assert [int(answer.asked[0]) for answer in stage.answers()] == list(range(5000))

@@ -14,7 +14,7 @@ from glowpy.onnx.demands import Demand
 from glowpy.onnx.folding import FoldingBuilder, Journal
 from glowpy.onnx.inputs import declared_shape
 from glowpy.onnx.order import captured, label, names_read
-from glowpy.onnx.scope import Bundle, Named, Operand, Place
+from glowpy.onnx.scope import Bundle, Hole, Named, Operand, Place, Waits, follow
 from glowpy.onnx.weights import kind_of_code
 from glowpy_ir.errors import TypeMismatch, Unsupported
 from glowpy_ir.graph import Constant, Value
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_ITERATIONS = 10_000
 """A loop that would be written out more often is refused."""
+
+MOST_WAITING = 100
+"""With so many tasks that wait, a loop is written out no further than what it carries is known."""
 
 
 @dataclass
@@ -100,6 +103,8 @@ class UnrolledLoop(Task):
         while self._goes_on(importer):
             if len(self.stacked) == MOST_ITERATIONS:
                 raise Unsupported(f"the loop cannot be compiled as one, and runs more than {MOST_ITERATIONS} times")
+            if len(importer.waiting) >= MOST_WAITING and any(follow(named) is Hole.PENDING for named in self.carried):
+                raise Waits(Hole.PENDING.value)
             number, holds = (importer.builder.constant(np.asarray(a)) for a in (np.int64(len(self.stacked)), True))
             given = (number, holds, *self.carried)
             condition, *rest = importer.inline(self.body, given, self.node, self.outside)

@@ -17,6 +17,7 @@ from onnx import helper
 
 from glowpy.cli import main
 from glowpy.cli.tensors import read_archive, write_archive
+from glowpy_ir.types import Array
 
 X = np.array([[1, 2, 3], [-1, 0, 1]], np.float32)
 COMPLEX = 14
@@ -144,6 +145,24 @@ def test_verify_against_both_oracles(path: str, capsys: pytest.CaptureFixture[st
     assert "cpu against interpreter" in out
     assert "cpu against onnxruntime" in out
     ends_with(1, "verify", path, INTERPRETER, "--tolerance=-1")
+
+
+def test_verify_says_with_which_session_it_agrees(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its optimizer may change how quantized operators round."""
+    ends_with(0, "verify", path, "--against", "onnxruntime", "--json")
+    assert json.loads(capsys.readouterr().out)["onnxruntime"]["session"] == "as the model stands"
+    tried: list[str] = []
+
+    def run(model: str, feeds: object, level: str) -> list[Array]:
+        tried.append(level)
+        return [np.full((1, 4), np.nan if level == "ORT_DISABLE_ALL" else 0, np.float32)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glowpy.cli.verify._onnxruntime", run)
+        ends_with(0, "verify", path, "--against", "onnxruntime", "--tolerance=1e9")
+        assert "cpu against onnxruntime, optimized" in capsys.readouterr().out
+        assert tried == ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"]
+        ends_with(1, "verify", path, "--against", "onnxruntime", "--tolerance=-1")
 
 
 def test_inspect_counts_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,9 +46,10 @@ def load_length(c: NodeContext) -> Named:
 
 def load_concat(c: NodeContext) -> Named:
     """Joined along an axis, or stacked along a new one."""
-    items = [item for item in c.items(0) if isinstance(item, Value)]
-    if not items:
-        raise BadModel("an empty sequence cannot be joined")
+    found = c.items(0)
+    items = [item for item in found if isinstance(item, Value)]
+    if not items or len(items) < len(found):
+        raise BadModel("only tensors can be joined" if found else "an empty sequence cannot be joined")
     stacks = c.attributes.flag("new_axis", False)
     axis = positive_axis(c.attributes.int("axis"), items[0].type.rank + stacks)
     if stacks:
