@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from glowpy.passes.attention import FuseAttention
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fold import fold_constants
 from glowpy.passes.fuse import Fuse, Fuses
@@ -57,7 +58,7 @@ def pipeline(keeps: Keeps, backend_passes: tuple[Pass, ...] = (), fuses: Fuses |
         *backend_passes,
         Pass("fold", fold_constants),
         Pass("last share", share_common_values),
-        *([Pass("fuse", Fuse(fuses))] if fuses else []),
+        *([Pass("fuse", Fuse(fuses)), Pass("attention", FuseAttention(keeps))] if fuses else []),
         Pass("last dead", remove_dead_nodes),
     )
 
@@ -80,6 +81,7 @@ ORDER = (
     ("late share", "last simplify", "twins that became one may be the two operands of one operator"),
     ("fold", "last share", "equal weights that a backend packed alike are one"),
     ("last share", "fuse", "a body hides what it computes from a comparison with others"),
+    ("fuse", "attention", "what happens to scores before the softmax is one body, whatever it is"),
     ("fuse", "last dead", "splats that moved into bodies have no uses left"),
 )
 """Which pass must come before which other, and why."""

@@ -25,6 +25,7 @@ from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, RunningProduct, RunningSum
 from glowpy_ir.ops.determinant import Determinant
 from glowpy_ir.ops.elementwise import FLOATS, NUMBERS, Splat
+from glowpy_ir.ops.fused import FusedAttention
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND, Update
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.logic import Select
@@ -43,8 +44,8 @@ from glowpy_ir.ops.sorting import RowOrder, TopK
 from glowpy_ir.ops.trees import TreeEnsemble
 from glowpy_ir.types import Array, Kind, TensorType
 
-OTHERS = (StateWalk, SuppressOverlaps, TreeEnsemble)
-"""Primitives whose operands have other kinds and shapes, tested on their own."""
+OTHERS = (FusedAttention, StateWalk, SuppressOverlaps, TreeEnsemble)
+"""Operators whose operands have other kinds and shapes, tested on their own."""
 
 WINDOW = ((2, 3), (2, 1), (1, 1), (0, 1), (1, 2))
 ONES = (1, 1)

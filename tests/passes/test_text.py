@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from graphs import assert_same_meaning, random_feeds
 
+from glowpy.passes.attention import FuseAttention
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy.passes.fuse import Fuse
 from glowpy.passes.lower import Lower
@@ -40,6 +41,7 @@ PASSES: dict[str, Callable[[Graph], bool]] = {
     "lower": Lower(lambda op: op.name == "Softmax"),
     "transposes": turn_regions,
     "fuse": Fuse(lambda op, converts: op.name in ("Conv", "MatMul") and not converts),
+    "attention": FuseAttention(lambda op: True),
     "dead": remove_dead_nodes,
 }
 FILES = sorted(Path(__file__).parent.glob("*.glow"))

@@ -11,6 +11,7 @@ from glowpy_backends.cpu.epilogue import Epilogue
 from glowpy_backends.cpu.kernel import Kernel
 from glowpy_backends.cpu.kernels import (
     argmax_pool,
+    attention,
     copy,
     counting,
     coupling,
@@ -51,7 +52,7 @@ from glowpy_ir.ops.convolution import Conv
 from glowpy_ir.ops.counting import Iota, Running, RunningProduct, RunningSum
 from glowpy_ir.ops.determinant import Determinant
 from glowpy_ir.ops.elementwise import Elementwise, Splat
-from glowpy_ir.ops.fused import Fused, Step
+from glowpy_ir.ops.fused import Fused, FusedAttention, Step
 from glowpy_ir.ops.indexing import Gather, GatherND, ScatterND
 from glowpy_ir.ops.linear import MatMul
 from glowpy_ir.ops.lookup import FindKey
@@ -68,6 +69,7 @@ from glowpy_ir.ops.softmax import LogSoftmax, Softmax
 from glowpy_ir.ops.sorting import RowOrder, TopK
 from glowpy_ir.ops.trees import TreeEnsemble
 from glowpy_ir.program import Buffer, Instruction, ZeroHalo
+from glowpy_ir.types import Kind
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def has_kernel(op: Op) -> bool:
             return (head is None or has_kernel(head)) and all(map(Body.supports, (step.op for step in body)))
         case Blocked(op=inner):
             return type(inner) in BLOCKED
+        case FusedAttention(scores=scores, weights=weights):
+            return has_kernel(scores) and has_kernel(weights)
         case Elementwise():
             return Body.supports(op)
         case _:
@@ -172,6 +176,31 @@ def computed_matmul(site: Site) -> Kernel:
     (result,), (left, right) = site.results, site.operands
     spec = product(result, left, right, False, site.epilogue)
     return matmul.matmul(spec, matmul.tiling_of(spec, site.target), site.target)
+
+
+def fused_attention(site: Site) -> Kernel:
+    """Scores, softmax and the weighted sum."""
+    assert isinstance(site.op, FusedAttention)
+    query, key, *extra, value = site.operands
+    (result,) = site.results
+    shape = (*result.shape[:-1], value.shape[-2])
+
+    def batched(view: View) -> View:
+        return view.expand((*result.shape[:-2], *view.shape[-2:]))
+
+    def epilogue(op: Op, operands: tuple[View, ...]) -> Epilogue:
+        steps = op.body if isinstance(op, Fused) else ()
+        return Epilogue(operands, Body(steps, (Kind.F32, *(view.kind for view in operands))))
+
+    spec = attention.Attention(
+        result,
+        batched(query),
+        batched(key),
+        batched(value),
+        scores=epilogue(site.op.scores, tuple(view.expand(shape) for view in extra)),
+        weights=epilogue(site.op.weights, ()),
+    )
+    return attention.attention(spec, site.target)
 
 
 def paired_matmul(site: Site) -> Kernel:
@@ -342,6 +371,7 @@ KERNELS: Mapping[type[Op], Select] = {
     Determinant: plainly(determinant.determinant),
     CouplePairs: pairs_coupled,
     FindKey: keys_found,
+    FusedAttention: fused_attention,
     Gather: gathered,
     GatherND: gathered,
     Iota: lambda site: counting.iota(site.results[0], site.target),

@@ -10,8 +10,10 @@ import numpy as np
 from glowpy_ir.errors import TypeMismatch
 from glowpy_ir.evaluate import OnArrays
 from glowpy_ir.infer import OnTypes
-from glowpy_ir.op import Emitter, Op, Primitive
+from glowpy_ir.op import Composite, Emitter, Op, Primitive
 from glowpy_ir.ops.elementwise import Elementwise, Splat
+from glowpy_ir.ops.linear import MatMul
+from glowpy_ir.ops.softmax import Softmax
 from glowpy_ir.types import Array, TensorType
 
 T = TypeVar("T")
@@ -65,3 +67,26 @@ class Fused(Primitive):
         if self.head is None or index >= self.arity:
             return ()
         return self.head.margins(index, *operands[: self.arity])
+
+
+@dataclass(frozen=True)
+class FusedAttention(Composite):
+    """``weights(scores(query, key, *extra)) @ value``, the scores of a few rows at a time
+
+    ``query [*batch, M, D]``, ``key [*batch, D, N]`` and ``value [*batch, N, V]`` give ``[*batch, M, V]``. ``scores``
+    is a ``MatMul``, or ``Fused`` with one as its head, whose other operands are ``extra``; ``weights`` is a ``Softmax``
+    along the last axis, or ``Fused`` with one as its head and no other operands.
+    """
+
+    scores: Op
+    weights: Op
+
+    def expand(self, e: Emitter[T], query: T, key: T, *rest: T) -> T:
+        if not rest or not isinstance(_head(self.scores), MatMul) or not isinstance(_head(self.weights), Softmax):
+            raise TypeMismatch(f"{self.name} takes query, key and value, a product and a softmax")
+        *extra, value = rest
+        return e.add(MatMul(), e.add(self.weights, e.add(self.scores, query, key, *extra)), value)
+
+
+def _head(op: Op) -> Op | None:
+    return op.head if isinstance(op, Fused) else op

@@ -141,7 +141,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     """
     lanes = target.lanes(spec.left.kind.nbytes)
     blocks = -(-spec.columns // lanes)
-    packer = _Packer(spec, lanes)
+    packer = Packer(spec, lanes)
     in_place = not spec.constant and spec.right.strides[-1] == 1 and spec.rows <= _FEW_ROWS
     if spec.constant:
         right_image = _packed_strides(spec, blocks * lanes * spec.depth)
@@ -153,14 +153,14 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
         tiling = replace(tiling, k_block=0, prefetch_right=False, prefetch_left=False)
     epilogue = replace(
         spec.epilogue,
-        operands=tuple(_blocked(view, lanes) for view in spec.epilogue.operands),
-        start=None if spec.epilogue.start is None else _blocked(spec.epilogue.start, lanes),
+        operands=tuple(blocked(view, lanes) for view in spec.epilogue.operands),
+        start=None if spec.epilogue.start is None else blocked(spec.epilogue.start, lanes),
     )
     product = Product(
-        result=_blocked(spec.result, lanes),
+        result=blocked(spec.result, lanes),
         sums=spec.left.element,
         epilogue=epilogue,
-        nests=_nests(spec, lanes, spec.right.strides[-2] if in_place else lanes),
+        nests=nests_of(spec, lanes, spec.right.strides[-2] if in_place else lanes),
         left_image=spec.left.strides[:-2],
         left_row=spec.left.strides[-2],
         left_column=0,
@@ -176,7 +176,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     return product_kernel("matmul", product, tiling, target)
 
 
-def _blocked(view: View, lanes: int) -> View:
+def blocked(view: View, lanes: int) -> View:
     """A matrix as an image: ``[…, column block, row, 1, column in block]``."""
     *batch, rows, columns = view.shape
     *outer, per_row, per_column = view.strides
@@ -187,7 +187,7 @@ def _blocked(view: View, lanes: int) -> View:
     )
 
 
-def _nests(spec: MatMul, lanes: int, step: int) -> tuple[Nest, ...]:
+def nests_of(spec: MatMul, lanes: int, step: int) -> tuple[Nest, ...]:
     """The reduced dimension in blocks, so that it can be cut, and what remains; ``step`` moves the right operand."""
     along = spec.left.strides[-1]
     if _streams(spec):
@@ -216,7 +216,7 @@ def _packed_strides(spec: MatMul, matrix: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class _Packer:
+class Packer:
     """Interleaves the vectors of one panel of a right operand at run time."""
 
     spec: MatMul

@@ -26,7 +26,7 @@ Compute = Callable[[Builder, "Row"], None]
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """The views with the dimension of vectors last, neighbours merged, and which dimensions rows lie along."""
 
     operand: View
@@ -35,7 +35,7 @@ class _Plan:
     in_row: tuple[bool, ...]
 
     @classmethod
-    def of(cls, axes: Sequence[int], result: View, operand: View, epilogue: Epilogue) -> _Plan:
+    def of(cls, axes: Sequence[int], result: View, operand: View, epilogue: Epilogue) -> Plan:
         rank = len(operand.shape)
         inner = [d for d in range(rank) if operand.strides[d] == 1 and operand.shape[d] > 1] or [rank - 1]
         order = [*(d for d in range(rank) if d != inner[-1]), inner[-1]] if rank else []
@@ -91,7 +91,7 @@ def row_kernel(
     """
     if 0 in operand.shape:
         return define_kernel(family, target, 2 + len(epilogue.views), 0, 0, lambda b, call: None)
-    plan = _Plan.of(axes, result, operand, epilogue)
+    plan = Plan.of(axes, result, operand, epilogue)
     type = REGISTERS[operand.kind]
     type = type.vector(target.lanes(type.element_bytes))
     lanes, width = type.lanes, plan.operand.shape[-1]
@@ -143,7 +143,7 @@ class Row:
     """A row at work, or in each lane one; what is known of the whole row stands in every lane."""
 
     b: Builder
-    plan: _Plan
+    plan: Plan
     type: Type
     origin: Sequence[Index]
     count: int

@@ -18,11 +18,12 @@ from glowpy_ir.types import Kind
 
 def softmax(op: Softmax | LogSoftmax, result: View, operand: View, epilogue: Epilogue, target: Target) -> Kernel:
     """The exponentials of a row, each computed once, divided by their sum; or the logarithm of that."""
-    compute = _softmax if isinstance(op, Softmax) else _log_softmax
+    compute = softmax_of_row if isinstance(op, Softmax) else _log_softmax
     return row_kernel("softmax", (op.axis,), result, operand, epilogue, target, compute)
 
 
-def _softmax(b: Builder, row: Row) -> None:
+def softmax_of_row(b: Builder, row: Row) -> None:
+    """The weights of one row."""
     largest, kind = _largest(b, row), row.plan.operand.kind
 
     def rounded(x: Ssa) -> Ssa:
