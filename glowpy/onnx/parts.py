@@ -256,7 +256,7 @@ def _finish(
 def _check_declared(output: ValueInfoProto, thing: Operand) -> None:
     is_tensor = output.type.WhichOneof("value") == "tensor_type"
     if is_tensor and isinstance(thing, Value) and contradicts(output, thing.type):
-        raise TypeMismatch(f"the model declares another type than {thing.type}")
+        raise TypeMismatch(f"the model declares another element type than that of {thing.type}")
 
 
 def _add_inputs(proto: GraphProto, importer: Importer, place: Place, bindings: Bindings) -> None:
