@@ -107,6 +107,17 @@ def test_any_tensors(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize("to", [Kind.I8, Kind.I16, Kind.F8E4M3FN, Kind.F16], ids=str)
+@pytest.mark.parametrize("count", [1, 9, 17])
+def test_narrowed_elements(count: int, to: Kind, target: Target) -> None:
+    """A last element is stored in its own width (LLVM's masked stores of a single lane are not)."""
+    x, y = numbers(count), Operand(np.zeros(count, to.dtype), [(1, 7)], fill=1)
+    run(stack(y.view, [view(x)], Body((Step(Cast(to), (0,)),), (Kind.F32,)), target), target, [y, x])
+    np.testing.assert_array_equal(y.array.astype(np.float32), x)
+    assert y.margin_is(1)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.U8, Kind.I64, Kind.BOOL], ids=str)
 def test_splat(kind: Kind, target: Target) -> None:
     y = Operand(np.zeros((3, 37), kind.dtype), [(1, 1), (2, 3)])

@@ -136,6 +136,11 @@ class Builder:
             ]
         )
 
+    @property
+    def length(self) -> int:
+        """How many lines the functions have so far."""
+        return len(self._lines)
+
     # Instructions in general
 
     def emit(self, instruction: str) -> None:
@@ -409,6 +414,8 @@ class Builder:
         type = value.type
         if count == type.lanes:
             return self.store(value, pointer)
+        if count == 1:  # LLVM stores such a lane of narrowed elements in the width that these had before
+            return self.store(self.lane(value, 0), pointer)
         name = f"llvm.masked.store.{type.mangled}.p0"
         mask = _first(count, type)
         self._declarations[name] = f"declare void @{name}({type}, ptr, {mask.type})"
