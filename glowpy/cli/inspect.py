@@ -11,12 +11,12 @@ from typing import Any
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
 from glowpy.cli.failure import grouped
-from glowpy.cli.opening import import_first, read_source
+from glowpy.cli.opening import read_source
 from glowpy.cli.report import assumed_text, show_json
 from glowpy.cli.table import plural, render
-from glowpy.feeds import Shapes, Spec, bind_open
+from glowpy.feeds import Spec, bind_open
 from glowpy.onnx.weights import kind_of_code
-from glowpy.source import Source, read_model
+from glowpy.source import read_model
 from glowpy_ir.errors import Findings, GlowError
 
 
@@ -24,26 +24,23 @@ def run(options: argparse.Namespace) -> int:
     """Say what the file declares, count what it holds, and import it to find all problems at once."""
     file = read_model(options.model)
     source = read_source(options)
-    inputs, assumed = bind_open(source.inputs, {})
-    problems, code = _problems(source, tuple(spec.type.extents for spec in inputs), options.verbose)
-    facts = _facts(file.proto, source.inputs) | {"assumed": assumed, "problems": problems}
+    facts = _facts(file.proto, source.inputs) | {"assumed": {}, "whole": False, "problems": []}
+    code = 0
+    try:
+        inputs, facts["assumed"] = bind_open(source.inputs, {})
+        part = next(source.parts_for(tuple(spec.type.extents for spec in inputs)))
+        facts["whole"] = part.results == part.gives
+    except Findings as error:
+        facts["problems"] = list(map(str, error.findings)) if options.verbose else grouped(error.findings)
+        code = error.code
+    except GlowError as error:
+        facts["problems"] = [str(error)]
+        code = error.exit_code
     if options.json:
         show_json({"model": file.name} | facts)
     elif not options.quiet:
         print(_text(file.name, facts))
     return code
-
-
-def _problems(source: Source, shapes: Shapes, verbose: int) -> tuple[list[str], int]:
-    """All that keeps the model from being compiled, and the exit code that this means."""
-    try:
-        import_first(source, shapes, {})
-    except Findings as findings:
-        told = [str(finding) for finding in findings.findings]
-        return (told if verbose else grouped(findings.findings)), findings.code
-    except GlowError as error:
-        return [str(error)], error.exit_code
-    return [], 0
 
 
 def _facts(model: ModelProto, inputs: Sequence[Spec]) -> dict[str, Any]:
@@ -109,6 +106,8 @@ def _text(name: str, facts: dict[str, Any]) -> str:
         lines.append(assumed_text(facts["assumed"]))
     if facts["problems"]:
         lines += [f"{plural(len(facts['problems']), 'problem')}:", *(f"  {problem}" for problem in facts["problems"])]
-    else:
+    elif facts["whole"]:
         lines.append("no problems: the model can be imported")
+    else:
+        lines.append("no problems: the model can be imported part by part, as data decide when it runs")
     return "\n".join(lines)

@@ -48,9 +48,9 @@ def import_first(source: Source, shapes: Shapes, assumed: Mapping[str, int]) -> 
     except Findings as error:
         if not assumed:
             raise
-        *others, last = error.findings
-        told = type(last)(f"{last.args[0]}; {assumed_text(assumed)}").at(last.origin)
-        raise Findings(str(error).partition("\n")[0], [*others, told]) from None
+        last = error.findings[-1]
+        last.args = (f"{last.args[0]}; {assumed_text(assumed)}",)
+        raise Findings(str(error).partition("\n")[0], error.findings) from None
 
 
 def open_model(options: argparse.Namespace, progress: Progress) -> Model:

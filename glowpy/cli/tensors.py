@@ -59,8 +59,9 @@ def write_archive(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write an .npz file whose members have these names, whatever characters they are made of."""
     with writing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in arrays.items():
+            plain = array.astype(str) if array.dtype == object else array  # texts
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                np.lib.format.write_array(member, plain, allow_pickle=False)
 
 
 def _read(argument: str) -> tuple[str | None, Array]:
@@ -107,9 +108,14 @@ def _load(path: Path) -> Array | dict[str, Array]:
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
-            return found if isinstance(found, np.ndarray) else dict(found)
+            return _texts(found) if isinstance(found, np.ndarray) else {name: _texts(found[name]) for name in found}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is no .npy or .npz file: {error}") from None
+
+
+def _texts(array: Array) -> Array:
+    """Texts, which NumPy's files hold at a fixed length, as models take and give them."""
+    return array.astype(object) if array.dtype.kind == "U" else array
 
 
 def _restore(array: object, spec: Spec) -> object:

@@ -11,7 +11,7 @@ class Demand(Unsupported):
     """The elements of ``value`` decide how the node is imported; where nothing can run first, this is its refusal."""
 
     def __init__(self, value: Value, what: str) -> None:
-        super().__init__(f"{what} ({value}) must be constant: make it an initializer, or bind dimensions")
+        super().__init__(f"{what} ({value}) must be constant: make it an initializer, or bind the inputs that decide")
         self.value = value
 
 
@@ -20,6 +20,6 @@ class HostRequest(Unsupported):
 
     def __init__(self, op: Op, inputs: tuple[Value, ...]) -> None:
         given = ", ".join(str(value.type) for value in inputs)
-        super().__init__(f"{op.name} of {given} is left to the host, so that it cannot be compiled; run the model instead")
+        super().__init__(f"{op.name} of {given} is left to the host, and cannot be compiled; run the model instead")
         self.op = op
         self.inputs = inputs

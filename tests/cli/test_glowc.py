@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import linear, model, sum_and_product, tensor
-from onnx import helper
+from onnx import TensorProto, helper
 
 from glowpy.cli import main
 from glowpy.cli.tensors import read_archive, write_archive
@@ -163,6 +163,45 @@ def test_verify_says_with_which_session_it_agrees(path: str, capsys: pytest.Capt
         assert "cpu against onnxruntime, optimized" in capsys.readouterr().out
         assert tried == ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"]
         ends_with(1, "verify", path, "--against", "onnxruntime", "--tolerance=-1")
+
+
+def test_a_model_whose_inputs_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It runs and can be inspected, but there is no code before it runs."""
+    upper = helper.make_node("StringNormalizer", ["t"], ["u"], case_change_action="UPPER")
+    texts = [helper.make_tensor_value_info("t", TensorProto.STRING, ["n"])]
+    graph = helper.make_graph([upper], "g", texts, [helper.make_tensor_value_info("u", TensorProto.STRING, None)])
+    file, out = tmp_path / "m.onnx", tmp_path / "u.npz"
+    file.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    ends_with(0, "inspect", str(file))
+    assert "part by part" in capsys.readouterr().out
+    ends_with(4, str(file))
+    assert "run the model instead; open dimensions: n = 1" in capsys.readouterr().err
+    ends_with(0, "run", str(file), "t=2xstring=a,bc", "-o", str(out))
+    assert read_archive(out)["u"].tolist() == ["A", "BC"]
+    ends_with(0, "run", str(file), "t=2xstring=a,bc", "--expect", str(out))
+
+    shape = helper.make_node("Reshape", ["x", "s"], ["y"])
+    inputs = [tensor("x", [6]), helper.make_tensor_value_info("s", TensorProto.INT64, ["k"])]
+    graph = helper.make_graph([shape], "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    file.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    ends_with(0, "inspect", str(file))
+    capsys.readouterr()
+    ends_with(4, str(file))
+    assert "bind the inputs that decide; open dimensions: k = 1" in capsys.readouterr().err
+    ends_with(0, str(file), "--value", "s=2xi64=2,3")
+
+
+def test_a_model_of_sequences_can_be_inspected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    join = helper.make_node("ConcatFromSequence", ["s"], ["y"], axis=0)
+    inputs = [helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([join], "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    )
+    ends_with(2, "inspect", str(tmp_path / "m.onnx"))
+    out = capsys.readouterr().out
+    assert "1  ConcatFromSequence" in out
+    assert "only from Python" in out
 
 
 def test_inspect_counts_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
