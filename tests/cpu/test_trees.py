@@ -8,6 +8,7 @@ from cpu.native import TARGETS, Operand, run
 
 from glowpy_backends.cpu.kernels.coupling import couple_pairs
 from glowpy_backends.cpu.kernels.trees import tree_ensemble
+from glowpy_ir.errors import UsageError
 from glowpy_ir.evaluate import apply
 from glowpy_ir.ops.scores import CouplePairs
 from glowpy_ir.ops.trees import TreeEnsemble, Vote
@@ -59,6 +60,24 @@ def test_trees(rows: int, trees: int, depth: int, vote: Vote, kind: Kind) -> Non
     run(kernel, TARGETS[0], [result, *operands], calls=3)
     np.testing.assert_array_equal(result.array, expected)
     assert result.margin_is(5)
+
+
+def test_numbers_out_of_range_lead_nowhere_else() -> None:
+    """Nothing outside of the tables is read, and nothing outside of the result written."""
+    x = RNG.standard_normal((9, 3)).astype(np.float32)
+    tables = random_trees(5, 3, 3, 4, Kind.F32)
+    op = TreeEnsemble(4, 3, 3)
+    result = Operand(np.ones((9, 4), np.float32), [(1, 1), (1, 1)], fill=5)
+    for table in (0, 1, 4, 5, 6, 7):
+        for wrong in (-1, 1 << 30, -(1 << 31)):
+            broken = [array.copy() for array in tables]
+            broken[table][...] = wrong
+            with pytest.raises(UsageError, match="out of range"):
+                apply(op, x, *broken)
+            operands = [Operand(array) for array in (x, *broken)]
+            kernel = tree_ensemble(op, result.view, [operand.view for operand in operands], TARGETS[0])
+            run(kernel, TARGETS[0], [result, *operands])
+            assert result.margin_is(5)
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F64, Kind.F16], ids=str)

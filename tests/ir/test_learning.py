@@ -69,6 +69,8 @@ FAULTS: list[tuple[Op, tuple[str, ...], str]] = [
     (FindKey(), ("f32[a]", "f32[0]"), "a key at least"),
     (FindKey(), ("bool[a]", "bool[2]"), "takes elements"),
     (CouplePairs(3), ("f32[4,2]",), "pairs"),
+    (TreeEnsemble(0, 3, 4), ("f32[r,3]", *TABLES), "0 targets"),
+    (TreeEnsemble(2, 0, 4), ("f32[r,3]", *TABLES), "0 features"),
     (TreeEnsemble(2, 4, 4), ("f32[r,3]", *TABLES), "look at 4 features"),
     (TreeEnsemble(2, 3, 4), ("i32[r,3]", *TABLES), "takes f32 or f64"),
     (TreeEnsemble(2, 3, 4), ("f64[r,3]", *TABLES), "do not fit"),

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from glowpy_ir.errors import TypeMismatch, UsageError
+from glowpy_ir.errors import TypeMismatch, Unsupported, UsageError
 from glowpy_ir.evaluate import apply
 from glowpy_ir.infer import infer
 from glowpy_ir.op import Op
@@ -118,8 +118,15 @@ def test_a_region_of_no_image_is_refused(number: int) -> None:
         (RoiAlign((2, 0)), ["f32[1,3,4,4]", "f32[7,4]", "i64[7]"], "cannot become"),
         (RoiAlign((2, 2), 1 << 40), ["f32[1,3,4,4]", "f32[7,4]", "i64[7]"], "cannot become"),
         (MaxRoiPool((0, 2)), ["f32[1,3,4,4]", "f32[7,5]"], "cannot become"),
+        (MaxRoiPool((2, 2)), ["f32[0,3,4,4]", "f32[7,5]"], "has no images"),
+        (RoiAlign((2, 2)), ["f32[0,3,4,4]", "f32[7,4]", "i64[7]"], "has no images"),
     ],
 )
 def test_operands_that_do_not_fit_are_refused(op: Op, operands: list[str], message: str) -> None:
     with pytest.raises(TypeMismatch, match=message):
         infer(op, *map(TensorType.parse, operands))
+
+
+def test_too_many_neighbours_are_refused() -> None:
+    with pytest.raises(Unsupported, match="neighbours"):
+        infer(Sample(Interpolation.CUBIC), *map(TensorType.parse, ("f32[1,1,2,2,2,2,2]", "f32[1,7,5]")))

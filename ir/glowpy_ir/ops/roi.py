@@ -133,6 +133,8 @@ class MaxRoiPool(Primitive):
 def _check_regions(name: str, input: TensorType, regions: TensorType, columns: int) -> None:
     if input.rank != 4 or 0 in input.shape[2:]:
         raise TypeMismatch(f"{name} takes images [N, C, H, W], not {input}")
+    if input.shape[0] == 0 and regions.shape[:1] != (0,):
+        raise TypeMismatch(f"{input} has no images that {regions} could be regions of")
     if regions.kind is not input.kind or regions.rank != 2 or regions.shape[1] != columns:
         raise TypeMismatch(f"regions of {input} are {input.kind.value}[count, {columns}], not {regions}")
 

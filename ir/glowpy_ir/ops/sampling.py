@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.errors import TypeMismatch, Unsupported
 from glowpy_ir.op import Primitive
 from glowpy_ir.ops.elementwise import FLOATS, require_kind, widened
 from glowpy_ir.types import Array, Kind, TensorType
@@ -31,6 +31,9 @@ class Interpolation(Enum):
 
 TAPS: Mapping[Interpolation, int] = {Interpolation.NEAREST: 1, Interpolation.LINEAR: 2, Interpolation.CUBIC: 4}
 """How many neighbours there are along a dimension."""
+
+MOST_NEIGHBOURS = 1 << 8
+"""More of them around one place are refused."""
 
 
 class Outside(Enum):
@@ -59,6 +62,8 @@ class Sample(Primitive):
         rank = input.rank - 2
         if rank < 1 or places.kind is not wanted or places.rank != 3 or places.shape[2] != rank:
             raise TypeMismatch(f"{input} [N, C, …] is sampled at {wanted.value}[N, count, {rank}], not at {places}")
+        if TAPS[self.interpolation] ** rank > MOST_NEIGHBOURS:
+            raise Unsupported(f"sampling {input} by {self.interpolation.value} interpolation needs too many neighbours")
         if places.shape[0] != input.shape[0] or 0 in input.shape[2:]:
             raise TypeMismatch(f"there is nothing to sample in {input} at {places}")
         return input.with_shape(*input.shape[:2], places.shape[1])

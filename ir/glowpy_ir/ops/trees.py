@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from glowpy_ir.errors import TypeMismatch
+from glowpy_ir.errors import TypeMismatch, UsageError
 from glowpy_ir.op import Primitive
 from glowpy_ir.types import Array, Kind, TensorType
 
@@ -52,8 +52,8 @@ class TreeEnsemble(Primitive):
     this is compared with, the outcomes (u8, flags of ``Outcome``) of a comparison that lead to the first child, and
     both children; where its weights begin, and where the last ones end ``i32[nodes + 1]``; and of each weight its
     target and itself. A leaf is its own child, and leads nowhere else. No way from a root to a leaf has more than
-    ``depth`` steps. All numbers must be in range, which is not checked; so must be the features, of which there are
-    ``features`` at least. A target of which no leaf was reached is 0.
+    ``depth`` steps. There are ``features`` at least. A target of which no leaf was reached is 0. UsageError if a number
+    in a table is out of range.
     """
 
     targets: int
@@ -79,6 +79,8 @@ class TreeEnsemble(Primitive):
         width = input.shape[1]
         if isinstance(width, int) and width < self.features:
             raise TypeMismatch(f"the trees look at {self.features} features; {input} has {width}")
+        if self.targets < 1 or self.depth < 0 or (self.depth and (self.features < 1 or width == 0)):
+            raise TypeMismatch(f"no trees have {self.targets} targets, {self.features} features and {self.depth} steps")
         tables = (feature, limit, outcome, first, second, begin, target, weight)
         nodes, weights = (table.shape[0] if table.rank else 0 for table in (feature, weight))
         wanted = [
@@ -87,6 +89,8 @@ class TreeEnsemble(Primitive):
         ]  # fmt: skip
         if roots.kind is not Kind.I32 or roots.rank != 1 or [(table.kind, *table.shape) for table in tables] != wanted:
             raise TypeMismatch(f"the tables of {self.name} do not fit: {', '.join(map(str, (roots, *tables)))}")
+        if nodes == 0 and roots.shape != (0,):
+            raise TypeMismatch(f"the trees of {self.name} have no nodes")
         return input.with_shape(input.shape[0], self.targets)
 
     def evaluate(
@@ -102,6 +106,13 @@ class TreeEnsemble(Primitive):
         target: Array,
         weight: Array,
     ) -> Array:
+        numbers = (
+            (roots, len(feature)), (feature, max(input.shape[1], 1)), (first, len(feature)), (second, len(feature)),
+            (begin, len(weight) + 1), (target, self.targets),
+        )  # fmt: skip
+        inside = (table.size == 0 or 0 <= table.min() <= table.max() < count for table, count in numbers)
+        if not all(inside) or (np.diff(begin) < 0).any():
+            raise UsageError(f"a number in a table of {self.name} is out of range")
         rows = np.arange(len(input))
         result = np.full((len(input), self.targets), self.vote.neutral, input.dtype)
         for root in roots:
