@@ -26,6 +26,7 @@ from glowpy_ir.types import Array, TensorType
 if TYPE_CHECKING:
     from glowpy.compiler import Compiled
     from glowpy.passes.bounds import Bounded
+    from glowpy.specialise import Output
 
 Shapes = tuple[tuple[int, ...], ...]
 """The shapes of inputs that are all tensors."""
@@ -262,7 +263,7 @@ class Growing:
         tensors = {"inputs": inputs, "outputs": outputs, "length": self.length, "rooms": self.rooms}
         return {"least": self.least, "most": self.most, **tensors}
 
-    def run(self, feeds: Sequence[Feed]) -> list[Feed]:
+    def run(self, feeds: Sequence[Feed]) -> list[Output]:
         """The outputs for inputs whose shapes are of the family; those that continue an input are views of a room."""
         arrays = [feed for feed in feeds if isinstance(feed, np.ndarray)]
         length = self.family.length(tuple(array.shape for array in arrays))

@@ -6,7 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+import numpy as np
 
 from glowpy.feeds import Feed, Shapes, Spec
 from glowpy.program.plan import MemoryPlan
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 LIMIT = 16
 """How many programs one model keeps."""
 
-Output = Feed
-"""What a model gives: a tensor, a sequence, or an optional that holds nothing."""
+Output: TypeAlias = "Array | Sequence[Output] | Mapping[int | str, float] | None"
+"""What a model gives: a tensor, a sequence, a map from labels to scores, or an optional that holds nothing."""
 
 
 def flat_outputs(specs: Sequence[Spec], outputs: Sequence[Output]) -> dict[str, Array]:
-    """All tensors by name; those of a sequence are numbered (``y.0``), and of what holds nothing there are none."""
+    """All tensors by name; those of a sequence are numbered (``y.0``), those of a map have their label
+    (``y.0.cat``), and of what holds nothing there are none."""
     flat: dict[str, Array] = {}
     for spec, output in zip(specs, outputs, strict=True):
         flat.update(_flat(spec.name, output))
@@ -35,7 +38,9 @@ def flat_outputs(specs: Sequence[Spec], outputs: Sequence[Output]) -> dict[str, 
 
 
 def _flat(name: str, output: Output) -> Iterator[tuple[str, Array]]:
-    if isinstance(output, list):
+    if isinstance(output, Mapping):
+        yield from ((f"{name}.{label}", np.asarray(score, np.float32)) for label, score in output.items())
+    elif isinstance(output, Sequence):
         for number, item in enumerate(output):
             yield from _flat(f"{name}.{number}", item)
     elif output is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from glowpy.feeds import Feed
 from glowpy.onnx.importer import Fact
-from glowpy.onnx.parts import Answer, HostStep, Part, Result
+from glowpy.onnx.parts import Answer, HostStep, Maps, Part, Result
 from glowpy.onnx.scope import input_key
 from glowpy.program.plan import MemoryPlan
 from glowpy.specialise import LIMIT, Output, Specialisation
@@ -189,6 +189,9 @@ def _output(result: Result, found: dict[str, Array]) -> Output:
             return None
         case tuple():
             return [_output(item, found) for item in result]
+        case Maps(labels=labels, rows=rows):
+            matrix = _array(rows, found)
+            return [dict(zip(labels, row, strict=True)) for row in matrix.reshape(-1, len(labels)).tolist()]
         case _:
             return _array(result, found).copy()
 

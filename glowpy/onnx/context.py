@@ -67,8 +67,8 @@ class NodeContext:
     def optional(self, index: int) -> Value | None:
         """Operand ``index``, or None if it is left out; TypeMismatch if it is no tensor."""
         thing = self.thing(index)
-        if isinstance(thing, Bundle | Nothing):
-            what = "a sequence" if isinstance(thing, Bundle) else "an optional that holds nothing"
+        if not (thing is None or isinstance(thing, Value)):
+            what = "an optional that holds nothing" if isinstance(thing, Nothing) else "a sequence"
             raise TypeMismatch(f"input {index} is {what}, but must be a tensor")
         return thing
 

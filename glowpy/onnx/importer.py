@@ -19,8 +19,22 @@ from glowpy.onnx.functions import Functions, body_of, domain_of, key_of, standar
 from glowpy.onnx.operators import Rows
 from glowpy.onnx.order import in_order, label, names_read
 from glowpy.onnx.regions import Region
-from glowpy.onnx.scope import Alias, Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow, input_key
-from glowpy.onnx.signatures import find_signature, similar_names
+from glowpy.onnx.scope import (
+    Alias,
+    Bundle,
+    Hole,
+    Named,
+    Nothing,
+    Operand,
+    Place,
+    Scope,
+    Skip,
+    Waits,
+    Zipped,
+    follow,
+    input_key,
+)
+from glowpy.onnx.signatures import STANDARD, find_signature, similar_names
 from glowpy.onnx.tasks import NodeTask, Task, UnrolledLoop
 from glowpy.onnx.weights import MOST_DIMENSIONS, Weights
 from glowpy_ir.errors import BadModel, GlowError, InvalidIR, Origin, Unsupported
@@ -165,6 +179,8 @@ class Importer:
                 return self.here(found)
             case Bundle(items=items):
                 return Bundle(tuple(map(self.resolve, items)))
+            case Zipped(labels=labels, rows=rows):
+                return Zipped(labels, self.here(rows))
             case found:
                 return found
 
@@ -268,7 +284,7 @@ class Importer:
         where = f"domain '{domain or 'ai.onnx'}', version {opset}"
         if rows := self.tables.get(domain, {}).get(op):
             return Unsupported(f"operator {op} is supported from version {rows[-1][0]} on, not in {where}")
-        if standard or domain not in self.tables:
+        if standard or domain not in STANDARD:
             return Unsupported(f"operator {op} is not supported ({where})")
         hint = "".join(f"; is {name} meant?" for name in similar_names(domain, op))
         return BadModel(f"there is no operator {op} ({where}){hint}")

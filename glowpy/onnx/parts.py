@@ -21,7 +21,7 @@ from glowpy.onnx.functions import Functions
 from glowpy.onnx.importer import Fact, Importer, clean_name
 from glowpy.onnx.inputs import Bindings, contradicts, free_inputs
 from glowpy.onnx.operators import tables
-from glowpy.onnx.scope import Bundle, Hole, Nothing, Operand, Place, Skip, follow, input_key, values_in
+from glowpy.onnx.scope import Bundle, Hole, Nothing, Operand, Place, Skip, Zipped, follow, input_key, values_in
 from glowpy.onnx.weights import Weights
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy_ir.errors import BadModel, Findings, GlowError, TypeMismatch
@@ -29,8 +29,17 @@ from glowpy_ir.graph import Constant, Graph, Value
 from glowpy_ir.op import Op
 from glowpy_ir.types import Array, Kind, TensorType
 
-Result = Fact | None | tuple["Result", ...]
-"""What a model gives: a tensor, nothing, or a sequence."""
+
+@dataclass(frozen=True)
+class Maps:
+    """A sequence of maps from labels to the elements of a row."""
+
+    labels: tuple[int | str, ...]
+    rows: Fact
+
+
+Result = Fact | Maps | None | tuple["Result", ...]
+"""What a model gives: a tensor, a sequence of maps, nothing, or a sequence."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +235,8 @@ class _Keep:
         match thing:
             case Bundle(items=items):
                 return tuple(self.result(item, "") for item in map(follow, items) if not isinstance(item, Hole))
+            case Zipped(labels=labels, rows=rows):
+                return Maps(labels, self.fact(rows))
             case Nothing():
                 return None
             case Value():

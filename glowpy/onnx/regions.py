@@ -14,7 +14,7 @@ from onnx import GraphProto
 
 from glowpy.onnx.folding import FoldingBuilder
 from glowpy.onnx.order import captured
-from glowpy.onnx.scope import Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, follow
+from glowpy.onnx.scope import Bundle, Hole, Named, Nothing, Operand, Place, Scope, Skip, Waits, Zipped, follow
 from glowpy.passes.dead import remove_dead_nodes
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Constant, Graph, Value
@@ -105,6 +105,8 @@ class Region:
                 return Bundle(tuple(map(self._bring, items)))
             case Hole() as hole:
                 raise (Waits if hole is Hole.PENDING else Skip)(hole.value)
+            case Zipped(labels=labels, rows=rows):
+                return Zipped(labels, self.capture(rows))
             case Nothing() as nothing:
                 return nothing
 

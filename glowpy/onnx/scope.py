@@ -32,6 +32,17 @@ class Nothing:
 
 
 @dataclass(frozen=True, eq=False)
+class Zipped:
+    """A sequence of maps, one for each row of a matrix: from labels to the elements of the row.
+
+    Only an output of a model can be one; nothing computes with it, and only its caller sees maps.
+    """
+
+    labels: tuple[int | str, ...]
+    rows: Value
+
+
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where nodes stand: in the model's graph, in a nested graph, or in a function."""
 
@@ -48,7 +59,7 @@ class Alias:
     name: str
 
 
-Operand: TypeAlias = Value | Bundle | Nothing
+Operand: TypeAlias = Value | Bundle | Nothing | Zipped
 Named: TypeAlias = Operand | Alias | Hole
 Scope: TypeAlias = MutableMapping[str, Named]
 
@@ -71,6 +82,8 @@ def values_in(thing: Operand) -> Iterator[Value]:
                 found = follow(item)
                 if not isinstance(found, Hole):
                     yield from values_in(found)
+        case Zipped(rows=rows):
+            yield rows
 
 
 def follow(thing: Named) -> Operand | Hole:

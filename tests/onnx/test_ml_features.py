@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_cases import agree_with_reference, agree_with_runtime, ml_model
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+from onnx.parser import parse_model
 
+import glowpy
 from glowpy.onnx.model import import_model
 from glowpy.onnx_backend import prepare
 from glowpy_ir.errors import Findings
@@ -125,6 +127,26 @@ def test_fault_is_told(operator: str, x: Array, attributes: dict[str, Any], mess
         import_model(ml_model(operator, {"x": x}, 3, **attributes))
 
 
-def test_maps_are_refused() -> None:
-    with pytest.raises(Findings, match="maps are not supported"):
-        import_model(ml_model("ZipMap", {"x": X}, 1, classlabels_int64s=[1, 2, 3]))
+def test_maps_as_inputs_are_refused() -> None:
+    with pytest.raises(Findings, match="maps as inputs are not supported"):
+        import_model(ml_model("DictVectorizer", {"x": X}, 1, int64_vocabulary=[1, 2, 3]))
+
+
+@pytest.mark.parametrize("labels", [{"classlabels_int64s": [4, 2, 9]}, {"classlabels_strings": ["a", "b", "c"]}])
+def test_scores_come_out_as_maps_from_labels(labels: dict[str, Any]) -> None:
+    model = parse_model("""<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 1]>
+        scores (float[n,3] x) => (seq(map(int64, float)) maps, float[n,3] y)
+        { y = Neg(x) maps = ai.onnx.ml.ZipMap(y) }""")
+    model.graph.node[1].attribute.extend(helper.make_attribute(name, found) for name, found in labels.items())
+    keys = next(iter(labels.values()))
+    compiled = glowpy.compile(model)
+    for rows in (2, 0, 5):
+        x = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+        maps, y = compiled(x)
+        assert maps == [dict(zip(keys, row, strict=True)) for row in (-x).tolist()]
+        assert np.array_equal(y, -x)
+
+
+def test_rows_without_a_label_for_each_element_are_refused() -> None:
+    with pytest.raises(Findings, match="rows of 2 elements"):
+        import_model(ml_model("ZipMap", {"x": X}, 1, classlabels_int64s=[1, 2]))

@@ -31,4 +31,4 @@ def test_what_the_host_computes_stands_out() -> None:
     page = reference.page()
     assert "| StringConcat | 20 | *StringConcat* |" in page
     assert "| Relu | 1 | Relu |" in page
-    assert "ai.onnx.ml::ZipMap" in page.partition("## Not supported")[2].partition("#")[0]
+    assert "ai.onnx.ml::CastMap" in page.partition("## Not supported")[2].partition("#")[0]

@@ -6,7 +6,8 @@ import numpy as np
 
 from glowpy.onnx.context import NodeContext, Table
 from glowpy.onnx.operators.ml_scores import as_kind
-from glowpy_ir.errors import BadModel, Unsupported
+from glowpy.onnx.scope import Operand, Zipped
+from glowpy_ir.errors import BadModel, TypeMismatch, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.ops.convert import Cast
 from glowpy_ir.ops.lookup import IsKey, LookUp
@@ -92,9 +93,20 @@ def load_one_hot_encoder(c: NodeContext) -> Value:
     return c.b.add(Cast(Kind.F32), c.b.add(IsKey(), input, keys))
 
 
+def load_zip_map(c: NodeContext) -> Operand:
+    """Each row of a matrix, or a vector, as a map from labels to its elements."""
+    texts, integers = c.attributes.strings("classlabels_strings", ()), c.attributes.ints("classlabels_int64s", ())
+    if bool(texts) == bool(integers):
+        raise BadModel("either 'classlabels_strings' or 'classlabels_int64s' is needed")
+    scores, labels = c.input(0), texts or integers
+    if scores.type.rank not in (1, 2) or scores.type.extents[-1] != len(labels):
+        raise TypeMismatch(f"{scores.type} has no rows of {len(labels)} elements, one for each label")
+    return Zipped(labels, scores)
+
+
 def refuse_maps(c: NodeContext) -> Value:
-    """A map is no tensor, and no tensor comes of it here."""
-    raise Unsupported("maps are not supported: end the model before this node, whose operand says the same")
+    """A map is no tensor, and none comes in."""
+    raise Unsupported("maps as inputs are not supported: begin the model behind this node, with its result")
 
 
 LOADERS: Table = {
@@ -104,5 +116,5 @@ LOADERS: Table = {
     ("LabelEncoder", 1): load_label_encoder_1,
     ("LabelEncoder", 2): load_label_encoder_2,
     ("OneHotEncoder", 1): load_one_hot_encoder,
-    ("ZipMap", 1): refuse_maps,
+    ("ZipMap", 1): load_zip_map,
 }
