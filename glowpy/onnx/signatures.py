@@ -71,6 +71,10 @@ def find_signature(domain: str, op: str, opset: int) -> Signature | None:
     return Signature(schema, tuple(Formal.of(parameter) for parameter in schema.inputs))
 
 
+STANDARD = frozenset({"", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training"})
+"""The domains of which the installed onnx package knows all operators."""
+
+
 def similar_names(domain: str, op: str) -> list[str]:
     """Operators of a domain whose names come close."""
     return get_close_matches(op, _names(domain), 1)

@@ -11,6 +11,7 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 from onnx_cases import compare, run_model
 
+from glowpy.onnx.model import import_model
 from glowpy_ir.errors import Findings
 from glowpy_ir.types import Array
 
@@ -248,6 +249,19 @@ def test_embeddings(segments: bool, positions: bool) -> None:
         "pos": RNG.integers(0, 9, (2, 5)).astype(np.int32) if positions else None,
     }  # fmt: skip
     agree("EmbedLayerNormalization", inputs, ("y", "", "sum"), epsilon=1e-5)
+    agree("EmbedLayerNormalization", inputs, ("y", "counts", "sum"), epsilon=1e-5)
+    inputs["mask"] = RNG.integers(0, 2, (2, 5)).astype(np.int32)
+    agree("EmbedLayerNormalization", inputs, ("y", "counts"), epsilon=1e-5)
+
+
+def test_an_operator_that_is_not_there_is_not_supported() -> None:
+    graph = helper.make_graph([helper.make_node("Whisper", ["x"], ["y"], "w", domain="com.microsoft")], "g", [], [])
+    graph.input.append(helper.make_tensor_value_info("x", 1, [2]))
+    graph.output.append(helper.make_empty_tensor_value_info("y"))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    with pytest.raises(Findings, match=r"'w': operator Whisper is not supported \(domain 'com.microsoft'") as told:
+        import_model(helper.make_model(graph, opset_imports=opsets))
+    assert told.value.code == 4
 
 
 def test_simplified_layer_normalization() -> None:

@@ -6,10 +6,14 @@ from glowpy.onnx.context import NodeContext, Table
 from glowpy_ir.errors import BadModel, Unsupported
 from glowpy_ir.graph import Value
 from glowpy_ir.op import Op
-from glowpy_ir.ops.elementwise import Add
+from glowpy_ir.ops.convert import Cast
+from glowpy_ir.ops.elementwise import Add, Splat, scalar
 from glowpy_ir.ops.indexing import Gather
+from glowpy_ir.ops.logic import Equal
 from glowpy_ir.ops.movement import Reshape, full_slice
 from glowpy_ir.ops.normalization import LayerNormalization, RmsNormalization
+from glowpy_ir.ops.reduction import ReduceSum
+from glowpy_ir.types import Kind
 
 DOMAIN = "com.microsoft"
 
@@ -41,9 +45,10 @@ def _of_sum(c: NodeContext, op: Op, bias: int, parameters: tuple[int, ...]) -> t
 
 
 def load_embed_layer_normalization(c: NodeContext) -> tuple[Value, ...]:
-    """com.microsoft EmbedLayerNormalization: the sum of embeddings of words, positions and segments, normalised."""
-    if c.optional(7) is not None or c.wants(1):
-        raise Unsupported("a mask (input 7) and the counts it makes (output 1) are not supported")
+    """com.microsoft EmbedLayerNormalization: the sum of embeddings of words, positions and segments, normalised.
+
+    The second result is how many ones each row of the mask (operand 7) has; 0 without one.
+    """
     c.attributes.int("mask_index_type", 0)
     b, ids = c.b, c.input(0)
     if ids.type.rank != 2 or c.type(3).rank != 2:
@@ -62,7 +67,13 @@ def load_embed_layer_normalization(c: NodeContext) -> tuple[Value, ...]:
         total = b.add(Add(), total, b.add(Gather(0), c.input(4), segments))
     op = LayerNormalization(2, c.attributes.float("epsilon", 1e-12))
     result = b.add(op, total, c.input(5), c.input(6))
-    return (result, result, total) if c.wants(2) else (result,)
+    mask = c.optional(7)
+    if mask is None:
+        counts = b.add(Splat(0, Kind.I32, ids.type.shape[:1]))
+    else:
+        ones = b.add(Equal(), mask, scalar(b, 1, mask))
+        counts = b.add(ReduceSum((1,), keepdims=False), b.add(Cast(Kind.I32), ones))
+    return result, counts, total
 
 
 LOADERS: Table = {
