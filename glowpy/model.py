@@ -43,8 +43,8 @@ class Model:
     def __call__(self, /, *arrays: object, **named: object) -> Output | tuple[Output, ...]:
         """Run the model: ``m(x)``, ``m(x, y)``, ``m({"x": x})`` or ``m(x=x)``.
 
-        The answer is the array of the only output, or a tuple of all outputs in order; a sequence is a list, a map a dict,
-        an optional that holds nothing None. UsageError if the inputs do not fit; nothing is cast.
+        The answer is the array of the only output, or a tuple of all outputs in order; a sequence is a list,
+        a map a dict, an optional that holds nothing None. UsageError if the inputs do not fit; nothing is cast.
         """
         results = self.run(None, name_feeds(self.inputs, arrays, named))
         return results[0] if len(results) == 1 else tuple(results)
