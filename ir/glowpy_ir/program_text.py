@@ -29,7 +29,7 @@ from glowpy_ir.program import (
     Weight,
     ZeroHalo,
 )
-from glowpy_ir.text import MOST_NESTED, data_text, read_data
+from glowpy_ir.text import data_text, read_data
 from glowpy_ir.types import Array, TensorType
 
 
@@ -92,7 +92,6 @@ class _Parser:
     lines: Lines
     vocabulary: Vocabulary
     arrays: Mapping[str, Array]
-    depth: int = 0
 
     def program(self) -> Program:
         program = Program(self.lines.header("program"))
@@ -102,7 +101,7 @@ class _Parser:
             if end := re.fullmatch(r"\}(?: arena (\d+))?", line):
                 program.arena = int(end[1]) if end[1] else None
                 break
-            regions = self._regions()
+            regions = self.lines.regions("program", self.program)
             try:
                 if declaration := re.fullmatch(r"%(\S+) = (\w+) (.*)", line):
                     if regions:
@@ -115,17 +114,6 @@ class _Parser:
                 reason = f"no buffer %{error.args[0]}" if isinstance(error, KeyError) else str(error)
                 raise SyntaxFault(f"line {number}: {line!r}: {reason}") from None
         return program
-
-    def _regions(self) -> tuple[Program, ...]:
-        """What is printed below an instruction."""
-        if self.depth == MOST_NESTED:
-            raise SyntaxFault("regions are nested too deeply")
-        self.depth += 1
-        regions = []
-        while self.lines.starts_with("program"):
-            regions.append(self.program())
-        self.depth -= 1
-        return tuple(regions)
 
     def _buffer(self, name: str, kind: str, rest: str, program: Program, buffers: Mapping[str, Buffer]) -> Buffer:
         head, _, tail = rest.partition(" ")

@@ -84,10 +84,6 @@ def parse(text: str, vocabulary: Vocabulary = CORE, arrays: Mapping[str, Array] 
     return _Parser(Lines(text), vocabulary, arrays or {}).graph()
 
 
-MOST_NESTED = 100
-"""Regions may lie so deep in each other."""
-
-
 @dataclass
 class _Parser:
     """Reads graphs from lines, and their regions as they come."""
@@ -95,14 +91,13 @@ class _Parser:
     lines: Lines
     vocabulary: Vocabulary
     arrays: Mapping[str, Array]
-    depth: int = 0
 
     def graph(self) -> Graph:
         graph = Graph(self.lines.header("graph"))
         values: dict[str, Value] = {}
         while (taken := self.lines.take()) is not None and taken[1] != "}":
             number, line = taken
-            regions = self._regions()
+            regions = self.lines.regions("graph", self.graph)
             try:
                 self._line(line, Builder(graph), values, regions)
             except (KeyError, ValueError, SyntaxFault) as error:
@@ -113,18 +108,7 @@ class _Parser:
                 raise
         return graph
 
-    def _regions(self) -> list[Graph]:
-        """What is printed below a node."""
-        if self.depth == MOST_NESTED:
-            raise SyntaxFault("regions are nested too deeply")
-        self.depth += 1
-        regions = []
-        while self.lines.starts_with("graph"):
-            regions.append(self.graph())
-        self.depth -= 1
-        return regions
-
-    def _line(self, line: str, builder: Builder, values: dict[str, Value], regions: list[Graph]) -> None:
+    def _line(self, line: str, builder: Builder, values: dict[str, Value], regions: tuple[Graph, ...]) -> None:
         left, _, right = line.partition(" = ")
         names = [name.strip().removeprefix("%") for name in left.split(",")]
         kind, _, rest = right.partition(" ")
@@ -145,7 +129,7 @@ class _Parser:
             raise ValueError("expected 'Op(%operands) attribute=value : type'")
 
     def _node(
-        self, names: list[str], text: str, builder: Builder, values: dict[str, Value], regions: list[Graph]
+        self, names: list[str], text: str, builder: Builder, values: dict[str, Value], regions: tuple[Graph, ...]
     ) -> None:
         match = re.fullmatch(r"(\w+)\(((?:%[^,()\s]+(?:, )?)*)\)(.*) : (.+)", text)
         if match is None:
