@@ -86,6 +86,14 @@ def test_heads_side_by_side(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
+@pytest.mark.parametrize(("rows", "depth"), [(16, 16), (35, 7), (199, 33)])
+def test_channels_first(rows: int, depth: int, target: Target) -> None:
+    """As convolutions write them: ``[batch, depth, row]``."""
+    query, key, value = (np.swapaxes(random(2, depth, length), 1, 2) for length in (rows, 35, 35))
+    check(query / np.float32(depth**0.5), np.swapaxes(key, 1, 2), value, target)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=WIDTHS)
 def test_shared_keys_and_values(target: Target) -> None:
     check(random(2, 3, 4, 20, 8), random(2, 3, 1, 8, 33), random(2, 3, 1, 33, 9), target)
     check(random(2, 3, 20, 8), random(2, 3, 8, 33), random(1, 1, 33, 9), target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from glowpy_backends.cpu.builder import Builder, Index, Ssa, index
 from glowpy_backends.cpu.epilogue import Epilogue, Output, Tile
@@ -22,7 +23,7 @@ from glowpy_backends.cpu.tiling import Problem, Tiling, choose
 from glowpy_backends.cpu.view import View
 from glowpy_ir.types import Kind
 
-_SCORES = 256 << 10
+_SCORES = 128 << 10
 """Bytes of the scores of a block of rows, at most if a block has more than the fewest rows."""
 _FEWEST, _MOST = 16, 96
 """Rows of a block."""
@@ -64,14 +65,18 @@ class _Emitter:
         scores = View(Kind.F32, (*images, self.height, self.length), (*none, self.row, 1))
         some = View(Kind.F32, (self.block, self.length), (self.row, 1))
         self.plan = Plan.of((1,), some, some, spec.weights)
+        depth = spec.query.shape[-1]
+        self.depth = -(-depth // lanes) * lanes
+        self.turns = spec.query.strides[-1] != 1
+        turned = View(Kind.F32, spec.query.shape, (*none, self.depth, 1))
+        query = turned if self.turns else spec.query
         self.products = (
-            _Product(MatMul(scores, spec.query, spec.key, epilogue=spec.scores), target, self.block),
+            _Product(MatMul(scores, query, spec.key, epilogue=spec.scores), target, self.block),
             _Product(MatMul(spec.result, scores, spec.value), target, self.block),
         )
-        self.places = [self.block * self.row]
-        for product in self.products:
-            self.places.append(self.places[-1] + product.packed)
-        self.places.append(self.places[-1] + max(product.waiting for product in self.products))
+        sizes = [self.block * self.row, self.block * self.depth if self.turns else 0]
+        sizes += [*(product.packed for product in self.products), max(product.waiting for product in self.products)]
+        self.places = list(accumulate(sizes, initial=0))
 
     def kernel(self) -> Kernel:
         operands = 4 + len(self.spec.scores.views)
@@ -87,14 +92,15 @@ class _Emitter:
             rest = b.div(rest, extent)
         result, query, key, *extra, value = call.operands
         element = self.spec.query.element
-        scores, *packed, waiting = (b.gep(call.scratch, place, element) for place in (0, *self.places[:-1]))
+        scores, turned, *packed, waiting = (b.gep(call.scratch, place, element) for place in self.places[:-1])
         b.branch(self._is_fresh(b, call, image, block), lambda: self._pack(b, image, (key, value), packed))
         first = b.mul(block, self.block)
         above = b.gep(scores, b.mul(first, -self.row), element)
 
         def rows(count: int) -> None:
             scoring, summing = self.products
-            scoring.emit(b, image, first, count, query, packed[0], above, extra, waiting)
+            left = self._turn(b, query, image, first, count, turned) if self.turns else query
+            scoring.emit(b, image, first, count, left, packed[0], above, extra, waiting)
             b.loop(0, count, 1, lambda y, _: self._softmax(b, scores, y))
             summing.emit(b, image, first, count, above, packed[1], result, [], waiting)
 
@@ -117,6 +123,16 @@ class _Emitter:
     def _pack(self, b: Builder, image: list[Index], sources: tuple[Ssa, Ssa], packed: list[Ssa]) -> None:
         for product, source, target in zip(self.products, sources, packed, strict=True):
             product.pack(b, image, source, target)
+
+    def _turn(self, b: Builder, query: Ssa, image: list[Index], first: Index, count: int, turned: Ssa) -> Ssa:
+        """Rows of the query whose elements are far apart, copied: the pointer from which they are counted."""
+        view, lanes = self.spec.query, self.lanes
+        source = b.gep(query, b.add(_offset(b, image, view), b.mul(first, view.strides[-2])), view.element)
+        rows = View(Kind.F32, (count, view.shape[-1]), view.strides[-2:])
+        vectors = self.depth // lanes
+        panel = Panels(vectors, 0, 1, rows.shape[1] - (vectors - 1) * lanes)
+        Packer(rows, lanes).pack(b, source, panel, turned)
+        return b.gep(turned, b.mul(first, -self.depth), view.element)
 
     def _softmax(self, b: Builder, scores: Ssa, y: Index) -> None:
         type = self.spec.query.element.vector(self.lanes)
@@ -159,7 +175,8 @@ class _Product:
 
     def pack(self, b: Builder, image: list[Index], source: Ssa, target: Ssa) -> None:
         """All panels of the right operand, one after the other."""
-        packer, element, right = Packer(self.spec, self.lanes), self.type.scalar, self.spec.right
+        element, right = self.type.scalar, self.spec.right
+        packer = Packer(right, self.lanes)
         origin = b.gep(source, _offset(b, image, right), element)
         for kind in self.kinds:
 

@@ -141,7 +141,7 @@ def matmul(spec: MatMul, tiling: Tiling, target: Target) -> Kernel:
     """
     lanes = target.lanes(spec.left.kind.nbytes)
     blocks = -(-spec.columns // lanes)
-    packer = Packer(spec, lanes)
+    packer = Packer(spec.right, lanes)
     in_place = not spec.constant and spec.right.strides[-1] == 1 and spec.rows <= _FEW_ROWS
     if spec.constant:
         right_image = _packed_strides(spec, blocks * lanes * spec.depth)
@@ -217,26 +217,26 @@ def _packed_strides(spec: MatMul, matrix: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Packer:
-    """Interleaves the vectors of one panel of a right operand at run time."""
+    """Interleaves the vectors of one panel of a right operand ``[…, K, N]`` at run time."""
 
-    spec: MatMul
+    right: View
     lanes: int
 
     def nbytes(self, vectors: int) -> int:
-        blocks = min(vectors, -(-self.spec.columns // self.lanes))
-        return self.spec.depth * blocks * self.lanes * self.spec.right.kind.nbytes
+        blocks = min(vectors, -(-self.right.shape[-1] // self.lanes))
+        return self.right.shape[-2] * blocks * self.lanes * self.right.kind.nbytes
 
     def pack(self, b: Builder, source: Ssa, kind: Panels, panel: Ssa) -> None:
         """Writes ``[K][vectors * lanes]`` to ``panel``."""
-        per_column = self.spec.right.strides[-1]
+        per_column = self.right.strides[-1]
         full = kind.vectors if kind.tail == self.lanes else kind.vectors - 1
 
         def vector(j: Index, columns: int) -> None:
-            element = self.spec.right.element
+            element = self.right.element
             first = b.gep(source, b.mul(j, self.lanes * per_column), element)
             target = b.gep(panel, b.mul(j, self.lanes), element)
             step = kind.vectors * self.lanes
-            if self.spec.right.strides[-2] == 1:
+            if self.right.strides[-2] == 1:
                 self._transpose(b, first, target, columns, step)
             else:
                 self._gather(b, first, target, columns, step)
@@ -247,10 +247,10 @@ class Packer:
 
     def _transpose(self, b: Builder, source: Ssa, target: Ssa, columns: int, step: int) -> None:
         """Columns are contiguous: squares of them are loaded and transposed in registers."""
-        element = self.spec.right.element
+        element = self.right.element
         type = element.vector(self.lanes)
-        per_column = self.spec.right.strides[-1]
-        whole = self.spec.depth - self.spec.depth % self.lanes
+        per_column = self.right.strides[-1]
+        whole = self.right.shape[-2] - self.right.shape[-2] % self.lanes
 
         def square(k: Index, count: int) -> None:
             corner = b.gep(source, k, element)
@@ -263,16 +263,16 @@ class Packer:
                 b.store(line, b.gep(place, i * step, element))
 
         b.loop(0, whole, self.lanes, lambda k, _: square(k, self.lanes))
-        if whole < self.spec.depth:
-            square(whole, self.spec.depth - whole)
+        if whole < self.right.shape[-2]:
+            square(whole, self.right.shape[-2] - whole)
 
     def _gather(self, b: Builder, source: Ssa, target: Ssa, columns: int, step: int) -> None:
         """Rows are contiguous, or nothing is."""
-        right = self.spec.right
+        right = self.right
 
         def line(k: Index, _: list[Ssa]) -> None:
             place = b.gep(source, b.mul(k, right.strides[-2]), right.element)
             value = load_vector(b, right, place, self.lanes, columns)
             b.store(value, b.gep(target, b.mul(k, step), right.element))
 
-        b.loop(0, self.spec.depth, 1, line)
+        b.loop(0, self.right.shape[-2], 1, line)
