@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic
 
 import numpy as np
 
@@ -49,6 +49,18 @@ class ScaledTanh(Composite):
 
 
 @dataclass(frozen=True)
+class Given(Generic[T]):
+    """What the units of a cell have at a stage."""
+
+    outside: Sequence[T]
+    """What comes from outside, for each gate of the stage."""
+    products: Sequence[T]
+    """The product for each gate of the stage."""
+    values: Sequence[T]
+    parameters: Sequence[T]
+
+
+@dataclass(frozen=True)
 class Cell:
     """One step of a recurrent network, for each hidden unit by itself: element-wise operators on its gates.
 
@@ -84,19 +96,11 @@ class Cell:
         """How many vectors of constants units have: biases and peepholes."""
         return self.own_biases + self.peepholes
 
-    def advance(
-        self,
-        e: Emitter[T],
-        stage: int,
-        outside: Sequence[T],
-        products: Sequence[T],
-        values: Sequence[T],
-        parameters: Sequence[T],
-    ) -> tuple[T, ...]:
+    def advance(self, e: Emitter[T], stage: int, given: Given[T]) -> tuple[T, ...]:
         """The values after a stage, of those before it; the first of them is what is multiplied next.
 
         Before the first stage, and after the last, they are the states. Before the last they end with the states
-        that the step began with. ``outside`` and ``products`` have one entry for each gate of the stage.
+        that the step began with.
         """
         raise NotImplementedError
 
@@ -113,16 +117,8 @@ class RnnCell(Cell):
     gates = 1
     states = 1
 
-    def advance(
-        self,
-        e: Emitter[T],
-        stage: int,
-        outside: Sequence[T],
-        products: Sequence[T],
-        values: Sequence[T],
-        parameters: Sequence[T],
-    ) -> tuple[T, ...]:
-        return (self._activate(e, self.f, e.add(Add(), outside[0], products[0])),)
+    def advance(self, e: Emitter[T], stage: int, given: Given[T]) -> tuple[T, ...]:
+        return (self._activate(e, self.f, e.add(Add(), given.outside[0], given.products[0])),)
 
 
 @dataclass(frozen=True)
@@ -148,25 +144,18 @@ class GruCell(Cell):
     def own_biases(self) -> int:
         return int(self.reset_after)
 
-    def advance(
-        self,
-        e: Emitter[T],
-        stage: int,
-        outside: Sequence[T],
-        products: Sequence[T],
-        values: Sequence[T],
-        parameters: Sequence[T],
-    ) -> tuple[T, ...]:
+    def advance(self, e: Emitter[T], stage: int, given: Given[T]) -> tuple[T, ...]:
         if stage == 0:
-            z, r = (self._activate(e, self.f, e.add(Add(), x, p)) for x, p in zip(outside[:2], products, strict=False))
-            (hidden,) = values
+            sums = (e.add(Add(), x, p) for x, p in zip(given.outside[:2], given.products, strict=False))
+            z, r = (self._activate(e, self.f, total) for total in sums)
+            (hidden,) = given.values
             if not self.reset_after:
                 return e.add(Mul(), r, hidden), z, hidden
-            inner = e.add(Mul(), r, e.add(Add(), products[2], parameters[0]))
+            inner = e.add(Mul(), r, e.add(Add(), given.products[2], given.parameters[0]))
         else:
-            _, z, hidden = values
-            inner = products[0]
-        n = self._activate(e, self.g, e.add(Add(), outside[-1], inner))
+            _, z, hidden = given.values
+            inner = given.products[0]
+        n = self._activate(e, self.g, e.add(Add(), given.outside[-1], inner))
         rest = e.add(Sub(), scalar(e, 1, z), z)
         return (e.add(Add(), e.add(Mul(), rest, n), e.add(Mul(), z, hidden)),)
 
@@ -193,22 +182,14 @@ class LstmCell(Cell):
     def peepholes(self) -> int:
         return 3 if self.has_peepholes else 0
 
-    def advance(
-        self,
-        e: Emitter[T],
-        stage: int,
-        outside: Sequence[T],
-        products: Sequence[T],
-        values: Sequence[T],
-        parameters: Sequence[T],
-    ) -> tuple[T, ...]:
-        sums = [e.add(Add(), x, p) for x, p in zip(outside, products, strict=True)]
-        _, memory = values
+    def advance(self, e: Emitter[T], stage: int, given: Given[T]) -> tuple[T, ...]:
+        sums = [e.add(Add(), x, p) for x, p in zip(given.outside, given.products, strict=True)]
+        _, memory = given.values
 
         def gate(number: int, seen: T) -> T:
             total = sums[number]
-            if parameters:
-                total = e.add(Add(), total, e.add(Mul(), parameters[number], seen))
+            if given.parameters:
+                total = e.add(Add(), total, e.add(Mul(), given.parameters[number], seen))
             return self._activate(e, self.f, total)
 
         i = gate(0, memory)
@@ -277,7 +258,7 @@ class Recurrence(Primitive):
                 outside = [input[t][:, column] for column in columns]
                 product = _product(values[0], weights, scales)
                 products = [product[:, column] for column in columns]
-                values = cell.advance(OnArrays(), stage, outside, products, values, parameters)
+                values = cell.advance(OnArrays(), stage, Given(outside, products, values, parameters))
             result[t] = values[0]
             if self.ragged:
                 is_inside = (t < rest[-1])[:, np.newaxis]

@@ -23,7 +23,7 @@ from glowpy_backends.cpu.tiling import split, tile_rows
 from glowpy_backends.cpu.view import View
 from glowpy_ir.infer import OnTypes
 from glowpy_ir.ops.convert import Cast
-from glowpy_ir.ops.recurrent import Cell, Recurrence, scale_and_zero, steps_of, stored_as
+from glowpy_ir.ops.recurrent import Cell, Given, Recurrence, scale_and_zero, steps_of, stored_as
 from glowpy_ir.types import Kind, TensorType
 
 _SUMS = 4
@@ -147,9 +147,8 @@ class _Emitter:
         counts = [len(values)]
         for stage in self.stages:
             gates = (scalar,) * len(stage.gates)
-            values = self.cell.advance(
-                OnTypes(), stage.number, gates, gates, values, (scalar,) * self.cell.parameters
-            )
+            given = Given(gates, gates, values, (scalar,) * self.cell.parameters)
+            values = self.cell.advance(OnTypes(), stage.number, given)
             counts.append(len(values))
         return counts
 
@@ -318,14 +317,13 @@ class _Emitter:
         outside = [load_vector(b, view, place, self.type.lanes, count) for place in places]
         places = [self._saved(b, slot, row, x) for slot in (step.current, *step.slots)]
         before = [Register(b.load(place, self.type), view.kind) for place in places[: self.values[stage.number]]]
-        values = self.cell.advance(
-            OnRegisters(b, self.type.lanes),
-            stage.number,
+        given = Given(
             [Register(vector, view.kind) for vector in outside],
             [Register(vector, view.kind) for vector in products],
             before,
             parameters,
         )
+        values = self.cell.advance(OnRegisters(b, self.type.lanes), stage.number, given)
         after = [value.value for value in values]
         if stage is self.stages[-1]:
             shown = after[0]
