@@ -10,6 +10,7 @@ from glowpy.onnx.operators import (
     activation,
     attention,
     constant,
+    contrib_attention,
     contrib_fused,
     contrib_normalization,
     contrib_quantized,
@@ -77,6 +78,7 @@ STANDARD: tuple[ModuleType, ...] = (
 """The families of the standard's own operator set; each has a table ``LOADERS``."""
 
 CONTRIBUTED: tuple[ModuleType, ...] = (
+    contrib_attention,
     contrib_fused,
     contrib_normalization,
     contrib_quantized,
