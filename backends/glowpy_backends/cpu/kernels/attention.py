@@ -94,21 +94,14 @@ class _Emitter:
         element = self.spec.query.element
         scores, turned, *packed, waiting = (b.gep(call.scratch, place, element) for place in self.places[:-1])
         b.branch(self._is_fresh(b, call, image, block), lambda: self._pack(b, image, (key, value), packed))
-        first = b.mul(block, self.block)
+        # The last block repeats rows of the one before instead of being shorter: the same bits, and half the code.
+        first = b.smaller(b.mul(block, self.block), self.height - self.block)
         above = b.gep(scores, b.mul(first, -self.row), element)
-
-        def rows(count: int) -> None:
-            scoring, summing = self.products
-            left = self._turn(b, query, image, first, count, turned) if self.turns else query
-            scoring.emit(b, image, first, count, left, packed[0], above, extra, waiting)
-            b.loop(0, count, 1, lambda y, _: self._softmax(b, scores, y))
-            summing.emit(b, image, first, count, above, packed[1], result, [], waiting)
-
-        last = self.height % self.block
-        if last == 0:
-            rows(self.block)
-        else:
-            b.branch(b.less(block, self.blocks - 1), lambda: rows(self.block), lambda: rows(last))
+        scoring, summing = self.products
+        left = self._turn(b, query, image, first, turned) if self.turns else query
+        scoring.emit(b, image, first, left, packed[0], above, extra, waiting)
+        b.loop(0, self.block, 1, lambda y, _: self._softmax(b, scores, y))
+        summing.emit(b, image, first, above, packed[1], result, [], waiting)
 
     def _is_fresh(self, b: Builder, call: Call, image: list[Index], block: Index) -> Ssa:
         """Whether the keys and values in the scratch are not those of this image."""
@@ -124,11 +117,11 @@ class _Emitter:
         for product, source, target in zip(self.products, sources, packed, strict=True):
             product.pack(b, image, source, target)
 
-    def _turn(self, b: Builder, query: Ssa, image: list[Index], first: Index, count: int, turned: Ssa) -> Ssa:
+    def _turn(self, b: Builder, query: Ssa, image: list[Index], first: Index, turned: Ssa) -> Ssa:
         """Rows of the query whose elements are far apart, copied: the pointer from which they are counted."""
         view, lanes = self.spec.query, self.lanes
         source = b.gep(query, b.add(_offset(b, image, view), b.mul(first, view.strides[-2])), view.element)
-        rows = View(Kind.F32, (count, view.shape[-1]), view.strides[-2:])
+        rows = View(Kind.F32, (self.block, view.shape[-1]), view.strides[-2:])
         vectors = self.depth // lanes
         panel = Panels(vectors, 0, 1, rows.shape[1] - (vectors - 1) * lanes)
         Packer(rows, lanes).pack(b, source, panel, turned)
@@ -192,14 +185,13 @@ class _Product:
         b: Builder,
         image: list[Index],
         first: Index,
-        count: int,
         left: Ssa,
         right: Ssa,
         result: Ssa,
         extra: list[Ssa],
         waiting: Ssa,
     ) -> None:
-        """``count`` rows from ``first`` on, panel after panel."""
+        """A block of rows from ``first`` on, panel after panel."""
         spec, element = self.spec, self.type.scalar
         output = Output(b, blocked(spec.result, self.lanes), result, self.epilogue, extra, self.lanes)
         top = b.gep(left, b.add(_offset(b, image, spec.left), b.mul(first, spec.left.strides[-2])), element)
@@ -213,7 +205,7 @@ class _Product:
                     return output.tile((*image, block, b.add(first, y), x, 0))
 
                 plan = self._plan(kind.vectors, kind.tail)
-                sweep(b, plan, self.tiling, top, weights, count, tile_at, waiting)
+                sweep(b, plan, self.tiling, top, weights, self.tiling.row_block, tile_at, waiting)
 
             b.loop(0, kind.count, 1, panel)
 
@@ -226,11 +218,6 @@ def _offset(b: Builder, image: list[Index], view: View) -> Index:
 
 
 def _rows_of_block(height: int, row: int) -> int:
-    """A divisor of the height if there is one: then all blocks share their code."""
+    """So that all blocks have about as many."""
     limit = min(_MOST, max(_FEWEST, _SCORES // (4 * row)))
-    if height <= limit:
-        return height
-    for size in range(limit, limit // 2, -1):
-        if height % size == 0:
-            return size
     return -(-height // -(-height // limit))
