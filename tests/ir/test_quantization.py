@@ -104,7 +104,8 @@ def test_what_does_not_fit_is_refused(op: Composite, types: list[str], message: 
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("saturate", [True, False])
 def test_powers_of_two(rounding: Rounding, saturate: bool) -> None:
-    bits = np.concatenate([RNG.integers(0, 1 << 32, 2000, np.uint32), np.arange(0, 1 << 32, 0x400000).astype(np.uint32)])
+    edges = np.arange(0, 1 << 32, 0x400000).astype(np.uint32)
+    bits = np.concatenate([RNG.integers(0, 1 << 32, 2000, np.uint32), edges])
     x = np.concatenate([bits, bits + 1, bits - 1]).view(np.float32)
     with np.errstate(all="ignore"):
         expected = onnx.numpy_helper.to_float8e8m0(x, saturate, rounding.value)

@@ -102,7 +102,7 @@ def test_bernoulli() -> None:
 def test_multinomial() -> None:
     chances = np.array([[0.2, 0, 0.5, 0.3], [0, 0, 1, 0], [0.25] * 4])
     with np.errstate(divide="ignore"):
-        logits = (np.log(chances) + [[5], [-3], [0]]).astype(np.float32)
+        logits = (np.log(chances) + np.array([[5], [-3], [0]])).astype(np.float32)
     x = made(Multinomial(20_000, 9, Kind.I64), logits)
     assert x.shape == (3, 20_000)
     shares = np.array([np.bincount(row, minlength=4) for row in x]) / 20_000
@@ -116,3 +116,9 @@ def test_faults_are_told() -> None:
         infer(RandomNormal((3,), 0, kind=Kind.I32))
     with pytest.raises(TypeMismatch, match="rows of classes"):
         infer(Multinomial(3, 0), TensorType.parse("f32[3]"))
+
+
+@pytest.mark.parametrize(("op", "rows"), [(Multinomial(-1, 0), (2, 3)), (Multinomial(4, 0), (2, 0))])
+def test_draws_that_cannot_be_are_refused(op: Multinomial, rows: tuple[int, int]) -> None:
+    with pytest.raises(TypeMismatch, match="cannot draw"):
+        made(op, np.zeros(rows, np.float32))

@@ -24,6 +24,8 @@ class Iota(Primitive):
 
     def infer(self) -> TensorType:
         require_kind(self.name, self.kind, NUMBERS)
+        if isinstance(self.count, int) and self.count < 0:
+            raise TypeMismatch(f"{self.name} cannot count to {self.count}")
         return TensorType(self.kind, (self.count,))
 
     def evaluate(self) -> Array:

@@ -142,6 +142,8 @@ class Multinomial(Composite):
         if type.rank != 2 or self.kind not in (Kind.I32, Kind.I64):
             raise TypeMismatch(f"{self.name} draws i32 or i64 from rows of classes, not {self.kind.value} from {type}")
         rows, classes = type.shape
+        if self.count < 0 or classes == 0:
+            raise TypeMismatch(f"{self.name} cannot draw {self.count} of the classes of {type}")
         logits = e.add(Cast(kind), input)
         likely = e.add(Exp(), e.add(Sub(), logits, e.add(ReduceMax((1,)), logits)))
         below = e.add(RunningSum(1), likely)
