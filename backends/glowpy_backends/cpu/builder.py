@@ -136,11 +136,6 @@ class Builder:
             ]
         )
 
-    @property
-    def length(self) -> int:
-        """How many lines the functions have so far."""
-        return len(self._lines)
-
     # Instructions in general
 
     def emit(self, instruction: str) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from glowpy_backends.cpu.builder import Builder, Index, Ssa, Type, zero
 from glowpy_backends.cpu.halves import as_bits
-from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.view import View
 
 Apply = Callable[[Builder, list[Ssa]], Ssa]
@@ -36,13 +35,6 @@ class Epilogue:
     def views(self) -> tuple[View, ...]:
         """The views of all extra operands, in the order of their pointers."""
         return self.operands if self.start is None else (self.start, *self.operands)
-
-    def instructions(self, sums: Type, target: Target) -> int:
-        """About how many there are for one vector of ``sums``."""
-        b = Builder(target)
-        vectors = [sums, *(view.element.vector(sums.lanes) for view in self.operands)]
-        self.apply(b, [as_bits(b, Ssa("poison", type)) for type in vectors])
-        return b.length
 
 
 class Output:

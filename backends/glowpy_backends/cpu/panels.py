@@ -18,9 +18,6 @@ from glowpy_backends.cpu.target import Target
 from glowpy_backends.cpu.tiling import Tiling, split
 from glowpy_backends.cpu.view import View
 
-_STRAIGHT = 12
-"""Instructions of an epilogue that are written out for every vector of a register tile."""
-
 
 @dataclass(frozen=True)
 class Panels:
@@ -119,7 +116,6 @@ class _Emitter:
         self.panels = blocks // group_blocks * self.per_group
         self.row_blocks = -(-self.height // tiling.row_block)
         self.packed_bytes = -(-product.packed_bytes // 64) * 64
-        self.by_pixel = product.epilogue.instructions(self.type, target) > _STRAIGHT
 
     def kernel(self) -> Kernel:
         operands = 3 + len(self.product.epilogue.views)
@@ -141,7 +137,6 @@ class _Emitter:
             following=product.ahead or kind.vectors * product.right_block,
             packed=packed,
             pairs=product.pairs,
-            by_pixel=self.by_pixel,
         )
 
     def _unit(self, b: Builder, call: Call) -> None:

@@ -48,8 +48,6 @@ class Sweep:
     packed: bool = True
     pairs: bool = False
     """Whether an element of the operands is two integers of 16 bits."""
-    by_pixel: bool = False
-    """Whether a loop finishes the pixels of a tile, from memory: an epilogue may be too much code to be repeated."""
 
     def cut(self, depth: Index) -> Sweep:
         """The same sweep with ``depth`` rounds of the outermost reduction, in one pass."""
@@ -103,22 +101,21 @@ def sweep(
     """Computes ``height`` rows of ``plan.width`` pixels of one panel.
 
     ``left`` and ``right`` point at the operands of the first pixel; ``tile_at`` gives where the results of the pixel
-    at (row, column) go. With a ``k_block`` the sums wait in ``scratch``, ``sums_bytes`` of it, between passes; without
-    one, those of a tile may wait there to be finished.
+    at (row, column) go. With a ``k_block`` the sums wait in ``scratch``, ``sums_bytes`` of it, between passes.
     """
     nominal = height if isinstance(height, int) else tiling.row_block
     segments = list(_segments(height, plan.width, tiling.rows))
     slots = sum((s.down if isinstance(s.down, int) else nominal) * s.across for s in segments)
-    first, *others = plan.nests
-    outermost = first.reductions[0]
-    depth = outermost.extent
-    waits = isinstance(depth, int) and 0 < tiling.k_block < depth
 
     def tiles(body: Callable[[_TileSite], None]) -> None:
         base = 0
         for segment in segments:
-            _each_tile(b, plan, segment, left, scratch, waits, base, tile_at, body)
+            _each_tile(b, plan, segment, left, scratch, base, tile_at, body)
             base += (segment.down if isinstance(segment.down, int) else nominal) * segment.across
+
+    first, *others = plan.nests
+    outermost = first.reductions[0]
+    depth = outermost.extent
 
     def run(
         site: _TileSite, sums: list[Ssa], nests: Sequence[Nest], weights: Ssa, inputs: Index, ahead: int
@@ -130,7 +127,7 @@ def sweep(
             sums = accumulate(b, site.tile, origin, panel, sums, nest.reductions, tiling.unroll, streams)
         return sums
 
-    if not isinstance(depth, int) or not waits:
+    if not isinstance(depth, int) or not 0 < tiling.k_block < depth:
         tiles(lambda site: site.finish(run(site, site.start(), plan.nests, right, 0, plan.following)))
         return
 
@@ -148,18 +145,15 @@ def sweep(
         tiles(lambda site: site.save(run(site, site.saved(), [part], weights, inputs, ahead)))
 
     b.loop(0, -(-depth // tiling.k_block), 1, chunk)
-    if plan.by_pixel and not others:
-        segments = [_Segment(0, height, 1, 0, plan.width, 1, ((0, 0),))]
     tiles(lambda site: site.finish(run(site, site.saved(), others, right, 0, plan.following)))
 
 
 def sums_bytes(plan: Sweep, tiling: Tiling) -> int:
     """The scratch that :func:`sweep` needs."""
     extent = plan.nests[0].reductions[0].extent
-    pixel = plan.vectors * plan.type.lanes * plan.type.element_bytes
     if not (isinstance(extent, int) and 0 < tiling.k_block < extent):
-        return tiling.rows * pixel if plan.by_pixel else 0
-    return tiling.row_block * plan.width * pixel
+        return 0
+    return tiling.row_block * plan.width * plan.vectors * plan.type.lanes * plan.type.element_bytes
 
 
 @dataclass(frozen=True)
@@ -173,8 +167,6 @@ class _TileSite:
     left: Ssa
     scratch: Ssa
     results: Tile
-    near: Callable[[Index, Index], Tile]
-    """Where the results of another pixel go, by its distance."""
     slot: Index
 
     def _each(self) -> Iterator[tuple[int, tuple[int, int, int, int], int, int]]:
@@ -189,26 +181,8 @@ class _TileSite:
         return [self.results.start(delta, count, self.plan.type) for _, delta, count, _ in self._each()]
 
     def finish(self, sums: list[Ssa]) -> None:
-        if self.plan.by_pixel and len(self.pixels) > 1:
-            self.save(sums)
-            self._finish_by_pixel()
-            return
         for number, delta, count, _ in self._each():
             self.results.finish(sums[number], delta, count)
-
-    def _finish_by_pixel(self) -> None:
-        """The same for sums that were saved: a tile's pixels are a rectangle."""
-        b, type = self.builder, self.plan.type
-        down, across = (extent + 1 for extent in self.pixels[-1])
-
-        def pixel(y: Index, x: Index) -> None:
-            number = b.add(b.mul(y, self.plan.width), x)
-            first = b.gep(self.scratch, b.mul(number, self.plan.vectors * type.lanes), type.scalar)
-            results = self.near(y, x)
-            for j, count in enumerate(self.plan.counts()):
-                results.finish(b.load(b.gep(first, j * type.lanes, type.scalar), type), (j, 0, 0, 0), count)
-
-        b.loop(0, down, 1, lambda y, _: b.loop(0, across, 1, lambda x, _: pixel(y, x)))
 
     def saved(self) -> list[Ssa]:
         b, type = self.builder, self.plan.type
@@ -226,7 +200,6 @@ def _each_tile(
     segment: _Segment,
     left: Ssa,
     scratch: Ssa,
-    waits: bool,
     base: int,
     tile_at: Callable[[Index, Index], Tile],
     body: Callable[[_TileSite], None],
@@ -243,13 +216,9 @@ def _each_tile(
             x = b.add(b.mul(j, segment.column_step), segment.column)
             origin = b.gep(left, b.add(b.mul(y, plan.row), b.mul(x, plan.column)), element)
             pixel = b.add(b.mul(y, plan.width), x)
-            waiting = b.gep(scratch, b.mul(pixel, plan.vectors * plan.type.lanes), element) if waits else scratch
+            waiting = b.gep(scratch, b.mul(pixel, plan.vectors * plan.type.lanes), element)
             slot = b.add(b.add(b.mul(i, segment.across), j), base)
-
-            def near(down: Index, right: Index) -> Tile:
-                return tile_at(b.add(y, down), b.add(x, right))
-
-            body(_TileSite(b, plan, tile, segment.pixels, origin, waiting, tile_at(y, x), near, slot))
+            body(_TileSite(b, plan, tile, segment.pixels, origin, waiting, tile_at(y, x), slot))
 
         b.loop(0, segment.across, 1, across)
 
