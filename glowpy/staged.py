@@ -58,7 +58,7 @@ class Stage:
         """Compute what the part gives, and add it to what is found; the answer decides about the next part."""
         if self.code is not None:
             results = self.code.run([found[key] for key in self.part.takes])
-            found.update(zip(self.part.gives, results, strict=True))  # type: ignore[arg-type]
+            found.update(zip(self.part.gives, results, strict=True))  # type: ignore[arg-type]  # tensors only
         made = tuple(_run_step(step, found) for step in self.part.steps)
         return Answer(tuple(found[key] for key in self.part.asks), made)
 
@@ -108,11 +108,6 @@ class Staged:
     def listing(self, kind: str) -> str:
         """The code of all parts, as text."""
         return "\n".join(code.listing(kind) for code in self._codes())
-
-    @property
-    def host_steps(self) -> list[str]:
-        """The operators that were computed by the host."""
-        return [step.op.name for stage in self._first.stages() for step in stage.part.steps]
 
     def run(self, feeds: Sequence[Feed]) -> list[Output]:
         """The outputs for inputs that fit, both in the model's order."""

@@ -105,7 +105,7 @@ class Parts:
         self._check(importer)
         yield _finish(importer, results=results)
 
-    def refuse(self, importer: Importer) -> None:
+    def _refuse(self, importer: Importer) -> None:
         """Tell for what the model would have to be run first, as far as it can be told now."""
         for task, reason in importer.refusals:
             importer.report(reason, task.title, task.node.op_type)
@@ -114,7 +114,7 @@ class Parts:
     def whole(self) -> Graph:
         """The graph of a model that has one part; Findings if it has more."""
         importer, place = self._begin(in_parts=False)
-        self.refuse(importer)
+        self._refuse(importer)
         results = self._results(importer, place, 0)
         self._check(importer)
         _finish(importer, results)
