@@ -101,7 +101,6 @@ class Importer:
             return Bundle(tuple(self.add_input(f"{name}.{number}", item) for number, item in enumerate(type)))
         _check_size(type)
         value = self.builder.placeholder(name, type)
-        self._named.add(value)
         self._meet(value, input_key(name))
         return value
 
